@@ -1,0 +1,72 @@
+"""Results fan out to sinks, each through a bounded queue of its own: a slow sink loses its oldest messages.
+
+Threads hand whole batches over with one wake-up of the loop; nothing here ever blocks the publisher.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
+
+
+class Subscription(Generic[T]):
+    """An endless asynchronous iterator over what the bus publishes from now on."""
+
+    def __init__(self, name: str, capacity: int, on_drop: Callable[[str], None]) -> None:
+        self.name = name
+        self._items: deque[T] = deque()
+        self._capacity = capacity
+        self._on_drop = on_drop
+        self._arrived = asyncio.Event()
+
+    def push(self, item: T) -> None:
+        """Queue `item`; when the queue is full the oldest one goes, counted."""
+        if len(self._items) >= self._capacity:
+            self._items.popleft()
+            self._on_drop(self.name)
+        self._items.append(item)
+        self._arrived.set()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._items:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._items.popleft()
+
+
+class Bus(Generic[T]):
+    """Publishes messages to every subscription; belongs to the loop it was made in."""
+
+    def __init__(self, on_drop: Callable[[str], None] = lambda _name: None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._subscriptions: list[Subscription[T]] = []
+        self._on_drop = on_drop
+
+    def subscribe(self, name: str, *, capacity: int = 1000) -> Subscription[T]:
+        """Return a new subscription whose drops are counted under `name`."""
+        subscription: Subscription[T] = Subscription(name, capacity, self._on_drop)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def publish(self, items: Sequence[T]) -> None:
+        """Give every subscription these messages, in order. Only in the loop's own thread."""
+        for subscription in self._subscriptions:
+            for item in items:
+                subscription.push(item)
+
+    def publish_threadsafe(self, items: Sequence[T]) -> None:
+        """Publish from any other thread, with one wake-up of the loop for all of `items`."""
+        try:
+            self._loop.call_soon_threadsafe(self.publish, items)
+        except RuntimeError:
+            # The loop is closed: an abandoned thread came back after shutdown.
+            return

@@ -1,0 +1,155 @@
+"""The data that flows from cameras to sinks.
+
+Arrays in the hot path, objects at the edges: a frame's detections are one struct of arrays, never a list
+of per-box objects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Float32: TypeAlias = NDArray[np.float32]
+Int32: TypeAlias = NDArray[np.int32]
+UInt8: TypeAlias = NDArray[np.uint8]
+
+UNTRACKED = -1
+"""`tracker_id` of a detection that no track owns."""
+
+
+class Image(Protocol):
+    """Pixels of one frame in whatever form the source had them; converted only when somebody needs it."""
+
+    @property
+    def width(self) -> int:
+        """Pixels per row."""
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+
+    def write_rgb(self, out: Float32) -> None:
+        """Scale (bilinear) into `out`, a `(3, h, w)` float32 view, as RGB planes in 0..1."""
+
+    def to_bgr(self) -> UInt8:
+        """Return the whole picture as `(height, width, 3)` uint8 BGR."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One decoded picture of one camera.
+
+    `captured_at` is wall-clock seconds when the frame's packet arrived; every latency is measured from it.
+    `seq` counts the camera's decoded frames without gaps, so that lost ones can be counted.
+    `pts` is the stream's own time in seconds, where it has one.
+    """
+
+    camera: str
+    seq: int
+    captured_at: float
+    pts: float | None
+    image: Image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """The boxes of one frame: `xyxy (n, 4) float32` in frame pixels, and one value per box in the rest."""
+
+    xyxy: Float32
+    confidence: Float32
+    class_id: Int32
+    tracker_id: Int32
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return no boxes at all."""
+        return cls.untracked(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))
+
+    @classmethod
+    def untracked(cls, xyxy: Float32, confidence: Float32, class_id: Int32) -> Self:
+        """Return detections that belong to no track yet."""
+        return cls(xyxy, confidence, class_id, np.full(len(xyxy), UNTRACKED, np.int32))
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+    def select(self, keep: NDArray[Any]) -> Detections:
+        """Return the boxes that a boolean mask or an index array picks."""
+        return Detections(self.xyxy[keep], self.confidence[keep], self.class_id[keep], self.tracker_id[keep])
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a detector knows of its weights: class names by id, stride, and the size it was made for."""
+
+    name: str
+    names: tuple[str, ...]
+    stride: int
+    size: int
+
+    def ids_of(self, labels: Sequence[str]) -> Int32:
+        """Return the class ids of `labels`; raises `KeyError` with the first unknown one."""
+        index = {name: number for number, name in enumerate(self.names)}
+        return np.array([index[label] for label in labels], np.int32)
+
+
+class CameraStatus(StrEnum):
+    """What `vigil/<camera>/status` says."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChange:
+    """A camera came, went, or was switched off; `reason` is a short word such as `refused`."""
+
+    camera: str
+    status: CameraStatus
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """One inferred frame, ready for sinks: what was seen, when, and the confirmed counts per label.
+
+    `counts` holds every label that the camera reports, `0` included, so that subscribers never guess.
+    """
+
+    camera: str
+    seq: int
+    captured_at: float
+    width: int
+    height: int
+    detections: Detections
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class CameraView:
+    """What people and programs are shown of a camera; `address` carries no password."""
+
+    name: str
+    address: str
+    status: CameraStatus
+    reason: str
+    capture_fps: float
+    inference_fps: float
+    target_fps: float
+    counts: Mapping[str, int]
+
+
+BusMessage: TypeAlias = Result | StatusChange
+
+
+def topic_label(name: str) -> str:
+    """Return a class name as it stands in topics and metric labels: `cell phone` -> `cell_phone`."""
+    return name.replace(" ", "_").replace("/", "_")
