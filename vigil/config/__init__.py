@@ -1,0 +1,1 @@
+"""The configuration room: a YAML file and the environment become one frozen, checked `Config`."""

@@ -1,0 +1,271 @@
+"""The configuration after every check: frozen, typed, units resolved, secrets wrapped.
+
+`load` makes a `Config` from a file; everything else only reads it. A key exists here when it has an effect.
+Relative paths are taken from the configuration file's folder, which `load` hands over as the validation
+context; without one they are taken from the working directory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from vigil.config.address import (
+    NETWORK_SCHEMES,
+    SCHEMES,
+    checked_address,
+    has_credentials,
+    local_address,
+    redacted,
+    scheme_of,
+    split_address,
+)
+from vigil.config.units import (
+    NO_BOOLEAN,
+    CameraName,
+    Confidence,
+    Count,
+    Fraction,
+    Port,
+    SecretFile,
+    Size,
+    Text,
+    Timeout,
+    beside_file,
+    read_secret,
+    wrong,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Section(BaseModel):
+    """One mapping of the configuration: frozen, and a key that it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+
+class _WithPassword(Section):
+    """A section with a login; after validation `password` holds the secret wherever it came from."""
+
+    username: Text | None = Field(default=None, description="User name.")
+    password_file: SecretFile | None = Field(
+        default=None, description="File that holds the password, instead of `password`; read at load time."
+    )
+    password: SecretStr | None = Field(
+        default=None,
+        validate_default=True,
+        description="Password; better `${VARIABLE}` or `password_file` than the secret itself.",
+    )
+
+    @field_validator("password", mode="before")
+    @classmethod
+    def _password_or_file(cls, value: Any, info: ValidationInfo) -> Any:
+        file = info.data.get("password_file")
+        if file is not None and value is not None:
+            raise wrong("is given beside `password_file`; keep one of the two")
+        return value if file is None else read_secret(file)
+
+
+class ModelConfig(Section):
+    """The detector: its weights and how it runs them."""
+
+    name: Text = Field(
+        default="yolo11n", description="A name of the model store, or the path of an .onnx or .pt file."
+    )
+    size: Annotated[int, Field(multiple_of=32, ge=32, le=2048), NO_BOOLEAN] = Field(
+        default=640, description="Longest side of the model's input in pixels; smaller is faster."
+    )
+    confidence: Fraction = Field(default=0.5, description="Detections below this confidence are left out.")
+    iou: Annotated[float, Field(ge=0, le=1), NO_BOOLEAN] = Field(
+        default=0.7,
+        description="Of two boxes of a class that overlap more than this, the weaker is left out.",
+    )
+    device: Text = Field(
+        default="auto",
+        description="Where the model runs: `auto`, `cpu`, `cuda`, or one of several: `cuda:1`.",
+    )
+    workers: Count = Field(default="auto", description="Engine workers; `auto` fits the machine.")
+    max_batch: Count = Field(
+        default="auto", description="Most cameras in one inference; `auto` fits the device."
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _weights_beside_file(cls, name: str, info: ValidationInfo) -> str:
+        is_path = Path(name).suffix.lower() in {".onnx", ".pt"}
+        return str(beside_file(Path(name), info)) if is_path else name
+
+
+class MqttConfig(_WithPassword):
+    """The broker that results go to."""
+
+    host: Text | None = Field(default=None, description="The broker's host; null starts the embedded broker.")
+    port: Port = Field(default=1883, description="The broker's port.")
+    topic_prefix: Annotated[
+        str,
+        StringConstraints(pattern=r"^[^/+#\x00]+(/[^/+#\x00]+)*$"),
+        Field(json_schema_extra={"x-expects": "a topic without + and #, with no / at its start or end"}),
+    ] = Field(default="vigil", description="First part of every topic.")
+    client_id: Text | None = Field(
+        default=None, description="The client's name at the broker, one of a kind; null makes one up."
+    )
+    keepalive: Timeout = Field(
+        default="30s",
+        validate_default=True,
+        description="Longest silence before the broker is asked for a sign.",
+    )
+
+    @field_validator("password")
+    @classmethod
+    def _after_username(cls, password: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        """MQTT knows no password without a user name."""
+        if password is not None and info.data.get("username", "") is None:
+            raise wrong("has no user name beside it; add `username`")
+        return password
+
+
+class HttpConfig(Section):
+    """The web page, the API and the metrics."""
+
+    host: Text = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 is every network.")
+    port: Port = Field(default=8080, description="Port to listen on.")
+    max_upload: Size = Field(
+        default="20MB", validate_default=True, description="Largest image that `POST /detect` takes."
+    )
+    max_pixels: Annotated[int, Field(ge=1), NO_BOOLEAN] = Field(
+        default=50_000_000, description="Most pixels (width x height) of an uploaded image."
+    )
+
+
+class LogConfig(Section):
+    """What vigil writes to its standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least important messages to write."
+    )
+    format: Literal["text", "json"] = Field(
+        default="text", description="Lines for people, or one JSON object a line for machines."
+    )
+
+
+class DetectConfig(Section):
+    """What is looked for on one camera, and how often."""
+
+    enabled: bool = Field(default=True, description="Whether the camera's frames are looked at.")
+    fps: Annotated[float, Field(gt=0, le=60), NO_BOOLEAN] = Field(
+        default=5, description="Frames looked at per second; under overload every camera gets fewer."
+    )
+    confidence: Confidence | None = Field(
+        default=None, description="Replaces the model's confidence: one number, or one per class label."
+    )
+    classes: Annotated[list[Text], Field(min_length=1)] | None = Field(
+        default=None, description="Class labels to report; null reports every class of the model."
+    )
+    weight: Annotated[float, Field(gt=0, le=1000), NO_BOOLEAN] = Field(
+        default=1, description="Share under overload: a camera of weight 2 is looked at twice as often."
+    )
+
+
+class CameraDefaults(_WithPassword):
+    """Every camera key but the address: what `defaults` may give to all cameras."""
+
+    enabled: bool = Field(default=True, description="Whether the camera is watched.")
+    transport: Literal["tcp", "udp"] = Field(default="tcp", description="How RTSP carries the video.")
+    open_timeout: Timeout = Field(
+        default="10s", validate_default=True, description="Longest wait for the camera to answer."
+    )
+    read_timeout: Timeout = Field(
+        default="10s", validate_default=True, description="Longest wait for the next frame."
+    )
+    detect: DetectConfig = Field(
+        default_factory=DetectConfig, description="What is looked for, and how often."
+    )
+
+
+class CameraConfig(CameraDefaults):
+    """One camera."""
+
+    # Never holds credentials after validation: they are moved to their own fields.
+    url: Text = Field(
+        json_schema_extra={"x-expects": "an address such as rtsp://host/stream, or a file's path"},
+        description="Address of the stream, without user name and password: "
+        "rtsp, rtsps, rtmp, http, https, udp, file, photo:<image>, or a file's path.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lift_credentials(cls, data: Any) -> Any:
+        """Move credentials out of the address; beside keys of their own they stay, and `_checked` objects."""
+        if not isinstance(data, dict) or not isinstance(data.get("url"), str):
+            return data
+        address = split_address(data["url"])
+        if address is None or address.username is None or has_credentials(data):
+            return data
+        bare = address.with_credentials(None, None)
+        return {**data, "url": bare, "username": address.username or None, "password": address.password}
+
+    @field_validator("url")
+    @classmethod
+    def _checked(cls, url: str, info: ValidationInfo) -> str:
+        scheme = scheme_of(url)
+        if scheme in NETWORK_SCHEMES:
+            return checked_address(url, info.data)
+        if scheme is not None and scheme not in SCHEMES:
+            raise wrong(f"has a scheme that vigil cannot open; use {', '.join(SCHEMES)}, or a file's path")
+        if has_credentials(info.data):
+            raise wrong("takes no login; leave out `username` and `password`")
+        if scheme == "udp":
+            return f"udp:{url[4:]}"
+        return local_address(url, scheme, beside_file(Path(), info))
+
+    @property
+    def source_url(self) -> str:
+        """The address to open, with percent-encoded credentials: a secret, never to be logged."""
+        address = split_address(self.url)
+        if address is None:
+            return self.url
+        secret = None if self.password is None else self.password.get_secret_value()
+        return address.with_credentials(self.username, secret)
+
+    @property
+    def redacted_url(self) -> str:
+        """The address for logs and people: `rtsp://viewer:***@host/stream`."""
+        return redacted(self.url, self.username, has_password=self.password is not None)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, self.redacted_url if name == "url" else value
+
+
+def _at_least_one(cameras: object) -> object:
+    if not cameras:
+        raise wrong("is empty; name at least one camera with its `url`")
+    return cameras
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    model: ModelConfig = Field(default_factory=ModelConfig, description="The detector.")
+    mqtt: MqttConfig = Field(default_factory=MqttConfig, description="Where results go.")
+    http: HttpConfig = Field(default_factory=HttpConfig, description="Web page, API and metrics.")
+    log: LogConfig = Field(default_factory=LogConfig, description="What vigil writes about itself.")
+    cameras: Annotated[dict[CameraName, CameraConfig], BeforeValidator(_at_least_one)] = Field(
+        min_length=1,
+        json_schema_extra={"x-expects": "at least one camera: its name, and under it its `url`"},
+        description="The cameras by name; a name is made of a-z, 0-9, _ and -.",
+    )
