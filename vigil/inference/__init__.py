@@ -1,0 +1,1 @@
+"""From frames to boxes: models, scheduling, letterboxing, engines and their heads."""
