@@ -1,0 +1,159 @@
+"""The command line: each command is a few lines over the parts that do the work."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vigil import __version__, log
+from vigil.config.load import load, schema
+from vigil.config.model import LogConfig, ModelConfig
+from vigil.console import download_bar, err, frame_bar, models_table, out, welcome
+from vigil.errors import ConfigError, VigilError
+from vigil.inference.store import Store
+from vigil.process import BAD_CONFIGURATION, CANNOT_START, serve, with_free_ports
+
+if TYPE_CHECKING:
+    from vigil.inference.detector import Detector
+
+cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Many cameras, one detector.")
+models = typer.Typer(no_args_is_help=True, help="Weights: what there is, and fetching it.")
+cli.add_typer(models, name="models")
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The YAML file that names the cameras.")]
+
+
+@cli.command()
+def run(config: ConfigOption) -> None:
+    """Watch the cameras of a configuration until stopped."""
+    settings = load(config, os.environ)
+    log.set_up(settings.log)
+    raise typer.Exit(serve(settings, _weights(settings.model.name), os.environ))
+
+
+@cli.command()
+def check(config: ConfigOption) -> None:
+    """Check a configuration without starting anything."""
+    settings = load(config, os.environ)
+    out.print(f"{config} is fine: {len(settings.cameras)} cameras, model {settings.model.name}")
+
+
+@cli.command()
+def demo() -> None:
+    """Four cameras over photographs of people, an embedded broker and the web page."""
+    store = Store(os.environ)
+    with download_bar("photographs") as progress:
+        photos = [store.pull(name, progress) for name in ("bus", "zidane")]
+    environ = dict(os.environ, VIGIL_SAMPLES=str(_one_folder(photos)))
+    settings = with_free_ports(load(_shipped("demo.yaml"), environ))
+    log.set_up(settings.log)
+    weights = _weights(settings.model.name)
+    raise typer.Exit(serve(settings, weights, environ, started=lambda: err.print(welcome(settings))))
+
+
+@cli.command()
+def detect(
+    files: Annotated[
+        list[Path], typer.Argument(help="Pictures and recordings.", exists=True, dir_okay=False)
+    ],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per picture or frame.")] = False,
+    annotate: Annotated[Path | None, typer.Option(help="Folder for copies with boxes drawn in.")] = None,
+    model: Annotated[
+        str, typer.Option(help="A name of the model store, or an .onnx or .pt file.")
+    ] = "yolo11n",
+    confidence: Annotated[float, typer.Option(min=0.01, max=1.0, help="Least confidence.")] = 0.5,
+    size: Annotated[int, typer.Option(help="Longer side of the model's input.")] = 640,
+) -> None:
+    """Find objects in pictures and recordings."""
+    from vigil.app import open_detector  # noqa: PLC0415 -- `vigil version` need not load a runtime
+
+    log.set_up(LogConfig(level="warning"))
+    detector = open_detector(_weights(model), ModelConfig(name=model, size=size, confidence=confidence))
+    failed = False
+    for path in files:
+        try:
+            _detect_file(detector, path, confidence, annotate, as_json=as_json)
+        except VigilError as error:
+            failed = True
+            err.print(f"{path}: {error}", style="red", markup=False)
+    raise typer.Exit(1 if failed else 0)
+
+
+@models.command("list")
+def models_list() -> None:
+    """Show the weights that vigil knows and which of them are here."""
+    store = Store(os.environ)
+    out.print(models_table([store.state(artifact) for artifact in store.artifacts()]))
+
+
+@models.command()
+def pull(names: Annotated[list[str], typer.Argument(help="Names from `vigil models list`.")]) -> None:
+    """Fetch weights into the cache, accepting only the right bytes."""
+    for name in names:
+        out.print(f"{name}: {_weights(name)}")
+
+
+@cli.command("schema")
+def print_schema(what: Annotated[str, typer.Argument(help="`config`.")] = "config") -> None:
+    """Print a JSON Schema."""
+    if what != "config":
+        raise typer.BadParameter(f"there is no schema {what!r}; there is: config")
+    out.print_json(data=schema())
+
+
+@cli.command()
+def version() -> None:
+    """Print the version."""
+    out.print(__version__, highlight=False)
+
+
+def main() -> None:
+    """Run the command line; errors that a person can mend come without a traceback."""
+    try:
+        cli()
+    except ConfigError as error:
+        err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        sys.exit(BAD_CONFIGURATION)
+    except VigilError as error:
+        err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        sys.exit(CANNOT_START)
+
+
+def _weights(name: str) -> Path:
+    with download_bar(name) as progress:
+        return Store(os.environ).resolve(name, progress)
+
+
+def _shipped(name: str) -> Path:
+    """Return a configuration that comes with vigil: inside the wheel, or beside the package in a checkout."""
+    package = Path(__file__).parent
+    inside = package / name
+    return inside if inside.exists() else package.parent / "config" / name
+
+
+def _one_folder(photos: list[Path]) -> Path:
+    """Return the folder that holds all photographs, which can come from two places."""
+    folders = {photo.parent for photo in photos}
+    if len(folders) == 1:
+        return folders.pop()
+    raise VigilError(f"the photographs lie in different folders: {', '.join(map(str, sorted(folders)))}")
+
+
+def _detect_file(
+    detector: Detector, path: Path, confidence: float, folder: Path | None, *, as_json: bool
+) -> None:
+    from vigil.offline import Annotator, detect_all, pictures, to_json, to_text  # noqa: PLC0415 -- as `detect`
+
+    names = detector.model.names
+    with Annotator(path, folder, names) as annotator, frame_bar(str(path)) as tick:
+        for found in detect_all(detector, pictures(path), confidence):
+            line = json.dumps(to_json(path, found, names)) if as_json else to_text(path, found, names)
+            out.print(line, markup=False, highlight=False, soft_wrap=True)
+            annotator.write(found)
+            tick()

@@ -1,0 +1,83 @@
+"""What the running daemon tells and does for the web: `vigil.web.daemon.Daemon` over the real parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vigil.aio.threads import call_in_thread
+from vigil.analytics.annotate import annotate, encode_jpeg
+from vigil.video.upload import decode_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vigil.config.model import Config
+    from vigil.core.types import CameraView, Detections, Image, Model
+    from vigil.inference.loop import InferenceLoop
+    from vigil.metrics import Metrics
+    from vigil.supervisor import Supervisor
+
+_STUCK_AFTER = 10.0
+"""Seconds without progress of the inference loop, though there is work, that make the daemon unhealthy."""
+
+
+class LiveDaemon:
+    """Answers the web's questions from the parts that know."""
+
+    def __init__(self, config: Config, loop: InferenceLoop, supervisor: Supervisor, metrics: Metrics) -> None:
+        self._config = config
+        self._loop = loop
+        self._supervisor = supervisor
+        self._metrics = metrics
+        self.started = False
+
+    @property
+    def model(self) -> Model:
+        """The model that finds objects."""
+        return self._loop.detector.model
+
+    @property
+    def default_confidence(self) -> float:
+        """Confidence of an upload that names none."""
+        return self._config.model.confidence
+
+    def trouble(self) -> str:
+        """Return why the daemon is not healthy; empty when it is."""
+        stuck = self._loop.stuck_for()
+        return f"the inference loop has not moved for {stuck:.0f} s" if stuck > _STUCK_AFTER else ""
+
+    def healthy(self) -> bool:
+        """Tell whether there is no trouble: what feeds the watchdog."""
+        return not self.trouble()
+
+    def ready(self) -> bool:
+        """Tell whether everything is started."""
+        return self.started
+
+    def metrics(self) -> bytes:
+        """Return the Prometheus exposition."""
+        return self._metrics.render()
+
+    def cameras(self) -> Sequence[CameraView]:
+        """Return every camera of the configuration."""
+        return self._supervisor.views()
+
+    async def snapshot(self, camera: str) -> bytes | None:
+        """Return a JPEG of the camera's latest inferred frame with boxes; raises `KeyError` if unknown."""
+        sight = self._supervisor.sight(camera)
+        if sight is None:
+            return None
+        names = self.model.names
+        return await call_in_thread(
+            lambda: encode_jpeg(annotate(sight.frame.image.to_bgr(), sight.detections, names)),
+            name="snapshot",
+        )
+
+    async def decode(self, data: bytes) -> Image:
+        """Return the pixels of an uploaded picture; raises `VigilError` that says what is wrong with it."""
+        limit = self._config.http.max_pixels
+        return await call_in_thread(lambda: decode_picture(data, limit), name="decode-upload")
+
+    async def detect(self, image: Image, confidence: float) -> Detections:
+        """Find objects in a picture, in its turn."""
+        return await self._loop.detect(image, confidence)

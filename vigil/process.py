@@ -1,0 +1,90 @@
+"""The process around the daemon: signals, exit statuses, the demo's free ports."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from vigil import app
+from vigil.errors import CannotStartError
+from vigil.sinks.broker import check_free
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from vigil.config.model import Config
+
+log = logging.getLogger(__name__)
+
+OK, CRASHED, BAD_CONFIGURATION, CANNOT_START = 0, 1, 2, 3
+"""Exit statuses."""
+
+_PORTS_TRIED = 100
+
+
+def serve(
+    config: Config, weights: Path, environ: Mapping[str, str], started: Callable[[], None] = lambda: None
+) -> int:
+    """Run the daemon until SIGTERM or SIGINT and return the exit status; a second signal ends at once."""
+    return asyncio.run(_serve(config, weights, environ, started))
+
+
+async def _serve(
+    config: Config, weights: Path, environ: Mapping[str, str], started: Callable[[], None]
+) -> int:
+    daemon = asyncio.create_task(app.run(config, weights, environ, started), name="daemon")
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop, daemon, number)
+    try:
+        await daemon
+    except asyncio.CancelledError:
+        log.info("stopped")
+        return OK
+    except Exception as error:  # noqa: BLE001 -- the edge of the process
+        return _failed(error)
+    return CRASHED  # a daemon does not end by itself
+
+
+def _stop(daemon: asyncio.Task[None], number: signal.Signals) -> None:
+    if daemon.cancelling():
+        os._exit(128 + number)
+    log.info("%s: stopping", number.name)
+    daemon.cancel()
+
+
+def _failed(error: BaseException) -> int:
+    """Log what ended the daemon and return the exit status for it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, CannotStartError):
+        log.error("%s", error)
+        return CANNOT_START
+    log.critical("vigil ends because of an error that it does not know", exc_info=error)
+    return CRASHED
+
+
+def with_free_ports(config: Config) -> Config:
+    """Return the configuration with the next free ports in place of taken ones."""
+    mqtt_port = _next_free("127.0.0.1", config.mqtt.port, "mqtt.port")
+    http_port = _next_free(config.http.host, config.http.port, "http.port")
+    return config.model_copy(
+        update={
+            "mqtt": config.mqtt.model_copy(update={"port": mqtt_port}),
+            "http": config.http.model_copy(update={"port": http_port}),
+        }
+    )
+
+
+def _next_free(host: str, first: int, key: str) -> int:
+    for port in range(first, first + _PORTS_TRIED):
+        try:
+            check_free(host, port, key)
+        except CannotStartError:
+            continue
+        return port
+    raise CannotStartError(f"{key}: no free port from {first} to {first + _PORTS_TRIED - 1}")

@@ -1,0 +1,102 @@
+"""What is said on MQTT: topics and payloads of the contract in DESIGN section 6, made from bus messages."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vigil import __version__
+from vigil.core.types import UNTRACKED, topic_label
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vigil.core.types import CameraStatus, Model, Result
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One MQTT message."""
+
+    topic: str
+    payload: bytes
+    qos: int = 0
+    retain: bool = False
+
+
+class Messages:
+    """Makes messages under one topic prefix."""
+
+    def __init__(self, prefix: str, model: Model, engine: str) -> None:
+        self._prefix = prefix
+        self._model = model
+        self._engine = engine
+
+    def daemon_status(self, *, online: bool) -> Message:
+        """Return `<prefix>/status`, which is the last will too."""
+        return Message(f"{self._prefix}/status", b"online" if online else b"offline", qos=1, retain=True)
+
+    def info(self, cameras: Sequence[str]) -> Message:
+        """Return `<prefix>/info`: what runs here."""
+        about = {
+            "version": __version__,
+            "model": self._model.name,
+            "engine": self._engine,
+            "cameras": list(cameras),
+        }
+        return Message(f"{self._prefix}/info", _json(about), retain=True)
+
+    def camera_status(self, camera: str, status: CameraStatus) -> Message:
+        """Return `<prefix>/<camera>/status`."""
+        return Message(f"{self._prefix}/{camera}/status", status.value.encode(), qos=1, retain=True)
+
+    def objects(self, camera: str, counts: Mapping[str, int]) -> list[Message]:
+        """Return the counts of all labels in one message, and each label's in its own."""
+        base = f"{self._prefix}/{camera}/objects"
+        present = {topic_label(label): count for label, count in counts.items()}
+        return [
+            Message(base, _json({label: count for label, count in present.items() if count}), 1, retain=True),
+            *(
+                Message(f"{base}/{label}", str(count).encode(), 1, retain=True)
+                for label, count in present.items()
+            ),
+        ]
+
+    def detections(self, result: Result) -> Message:
+        """Return the boxes of one inferred frame."""
+        detections = result.detections
+        boxes = detections.xyxy.round().astype(int).tolist()
+        payload = {
+            "camera": result.camera,
+            "seq": result.seq,
+            "captured_at": round(result.captured_at, 4),
+            "published_at": round(time.time(), 4),
+            "width": result.width,
+            "height": result.height,
+            "model": self._model.name,
+            "count": len(boxes),
+            "detections": [
+                {
+                    "label": self._model.names[class_id],
+                    "class_id": class_id,
+                    "confidence": round(confidence, 4),
+                    "bbox": {"x1": box[0], "y1": box[1], "x2": box[2], "y2": box[3]},
+                    "track_id": None if track == UNTRACKED else track,
+                    "zones": [],
+                }
+                for box, confidence, class_id, track in zip(
+                    boxes,
+                    detections.confidence.tolist(),
+                    detections.class_id.tolist(),
+                    detections.tracker_id.tolist(),
+                    strict=True,
+                )
+            ],
+        }
+        return Message(f"{self._prefix}/{result.camera}/detections", _json(payload))
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

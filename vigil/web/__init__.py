@@ -1,0 +1,1 @@
+"""REST API, metrics and the web page. Only importer of `aiohttp.web`."""

@@ -1,0 +1,1 @@
+"""One module per subject; each offers a function that returns its routes."""

@@ -1,0 +1,102 @@
+"""`POST /detect`: an uploaded picture takes its turn on the one engine, like a camera's frame."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from aiohttp import BodyPartReader, web
+
+from vigil.errors import RetryableError, VigilError
+from vigil.web.problems import ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator
+
+    from vigil.core.types import Detections, Model
+    from vigil.web.daemon import Daemon
+
+_LEAST, _MOST = 0.1, 1.0
+
+
+def routes(daemon: Daemon, max_upload: int) -> list[web.RouteDef]:
+    """Return the routes; bodies are limited to `max_upload` bytes."""
+
+    async def detect(request: web.Request) -> web.Response:
+        confidence = _confidence(request, daemon.default_confidence)
+        data = await _picture(request, max_upload)
+        try:
+            image = await daemon.decode(data)
+        except VigilError as error:
+            raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
+        try:
+            found = await daemon.detect(image, confidence)
+        except RetryableError as error:
+            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": "1"}) from error
+        return web.json_response(answer(found, daemon.model))
+
+    return [web.post("/detect", detect)]
+
+
+def answer(found: Detections, model: Model) -> dict[str, object]:
+    """Return the JSON object of an upload's detections, boxes in pixels of the uploaded picture."""
+    boxes = found.xyxy.round().astype(int).tolist()
+    return {
+        "count": len(boxes),
+        "detections": [
+            {
+                "label": model.names[class_id],
+                "confidence": round(confidence, 4),
+                "bbox": {"x1": box[0], "y1": box[1], "x2": box[2], "y2": box[3]},
+            }
+            for box, confidence, class_id in zip(
+                boxes, found.confidence.tolist(), found.class_id.tolist(), strict=True
+            )
+        ],
+    }
+
+
+def _confidence(request: web.Request, default: float) -> float:
+    given = request.query.get("confidence")
+    if given is None:
+        return default
+    try:
+        confidence = float(given)
+    except ValueError:
+        confidence = -1.0
+    if not _LEAST <= confidence <= _MOST:
+        raise ProblemError(
+            HTTPStatus.BAD_REQUEST, f"confidence={given} is wrong; give a number from {_LEAST} to {_MOST}"
+        )
+    return confidence
+
+
+async def _picture(request: web.Request, limit: int) -> bytes:
+    """Return the picture's bytes from a multipart field `file` or from the raw body."""
+    if not request.content_type.startswith("multipart/"):
+        return await _limited(request.content.iter_chunked(1 << 16), limit)
+    try:
+        reader = await request.multipart()
+        async for part in reader:
+            if isinstance(part, BodyPartReader) and part.name == "file":
+                return await _limited(_chunks(part), limit)
+    except ValueError as error:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"the multipart body is malformed: {error}") from error
+    raise ProblemError(HTTPStatus.BAD_REQUEST, "the form has no field `file`; put the picture there")
+
+
+async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
+    while chunk := await part.read_chunk(1 << 16):
+        yield chunk
+
+
+async def _limited(chunks: AsyncIterable[bytes], limit: int) -> bytes:
+    data = bytearray()
+    async for chunk in chunks:
+        data += chunk
+        if len(data) > limit:
+            raise ProblemError(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"the picture is larger than http.max_upload, {limit} bytes",
+            )
+    return bytes(data)
