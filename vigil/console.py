@@ -24,13 +24,17 @@ err = Console(stderr=True)
 def download_bar(name: str) -> Iterator[Callable[[int, int | None, str], None]]:
     """Give a callback `(done, total, source)` that draws a progress bar while a file is fetched."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task(name, total=None, visible=False)
+    bar = Progress(*columns, console=err, transient=True)
+    task = bar.add_task(name, total=None)
 
-        def report(done: int, total: int | None, source: str) -> None:
-            bar.update(task, completed=done, total=total, description=f"{name} from {source}", visible=True)
+    def report(done: int, total: int | None, source: str) -> None:
+        bar.start()  # only now: what is here already needs no bar
+        bar.update(task, completed=done, total=total, description=f"{name} from {source}")
 
+    try:
         yield report
+    finally:
+        bar.stop()
 
 
 @contextmanager

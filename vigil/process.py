@@ -71,7 +71,7 @@ def _failed(error: BaseException) -> int:
 def with_free_ports(config: Config) -> Config:
     """Return the configuration with the next free ports in place of taken ones."""
     mqtt_port = _next_free("127.0.0.1", config.mqtt.port, "mqtt.port")
-    http_port = _next_free(config.http.host, config.http.port, "http.port")
+    http_port = _next_free(config.http.host, config.http.port, "http.port", but=mqtt_port)
     return config.model_copy(
         update={
             "mqtt": config.mqtt.model_copy(update={"port": mqtt_port}),
@@ -80,8 +80,10 @@ def with_free_ports(config: Config) -> Config:
     )
 
 
-def _next_free(host: str, first: int, key: str) -> int:
+def _next_free(host: str, first: int, key: str, *, but: int | None = None) -> int:
     for port in range(first, first + _PORTS_TRIED):
+        if port == but:
+            continue
         try:
             check_free(host, port, key)
         except CannotStartError:

@@ -1,0 +1,91 @@
+"""A real mosquitto, and a subscriber that remembers what it was told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import tempfile
+from collections import defaultdict
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.support.daemon import free_port
+from tests.support.ports import listening
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+
+@asynccontextmanager
+async def mosquitto(port: int | None = None) -> AsyncIterator[int]:
+    """Run a mosquitto without persistence; gives its port."""
+    program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+    port = port or free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        configuration = Path(folder, "mosquitto.conf")
+        configuration.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+        process = await asyncio.create_subprocess_exec(
+            program, "-c", str(configuration), stderr=asyncio.subprocess.DEVNULL
+        )
+        try:
+            await listening(port)
+            yield port
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+@dataclass
+class Recorder:
+    """What a subscriber to everything has heard, by topic, in order."""
+
+    heard: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    retained: set[str] = field(default_factory=set)
+
+    def last(self, topic: str) -> bytes | None:
+        """Return the latest payload of a topic."""
+        return self.heard[topic][-1] if self.heard.get(topic) else None
+
+    def objects(self, topic: str) -> list[Any]:
+        """Return the JSON payloads of a topic."""
+        return [json.loads(payload) for payload in list(self.heard.get(topic, []))]
+
+    async def until(self, condition: Callable[[], object], *, within: float = 20.0) -> None:
+        """Wait until a condition holds; fails with what was heard."""
+        try:
+            async with asyncio.timeout(within):
+                while not condition():
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            latest = {topic: payloads[-1][:80] for topic, payloads in self.heard.items() if payloads}
+            raise AssertionError(f"not within {within} s; heard last: {latest}") from None
+
+
+@asynccontextmanager
+async def recorder(port: int, topics: str = "#") -> AsyncIterator[Recorder]:
+    """Subscribe to a broker on 127.0.0.1."""
+    heard = Recorder()
+
+    def remember(_client: Client, _data: Any, message: MQTTMessage) -> None:
+        heard.heard[message.topic].append(bytes(message.payload))
+        if message.retain:
+            heard.retained.add(message.topic)
+
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.on_message = remember
+    # Again on every connect, so that a broker's restart does not make the recorder deaf.
+    client.on_connect = lambda connected, *_rest: connected.subscribe(topics, qos=1)
+    client.reconnect_delay_set(1, 1)
+    await asyncio.to_thread(client.connect, "127.0.0.1", port)
+    client.loop_start()
+    try:
+        yield heard
+    finally:
+        client.disconnect()
+        await asyncio.to_thread(client.loop_stop)
