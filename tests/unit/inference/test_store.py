@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vigil.errors import CannotStartError
+from vigil.inference.fetch import Finished, Programs, UrlOpener, _first_hop
 from vigil.inference.manifest import (
     ARTIFACTS,
     Artifact,
@@ -32,7 +33,7 @@ from vigil.inference.manifest import (
     UnknownArtifactError,
     Url,
 )
-from vigil.inference.store import Finished, Place, Programs, Store, UrlOpener, _first_hop
+from vigil.inference.store import Place, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
