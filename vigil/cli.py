@@ -14,9 +14,8 @@ from vigil import __version__, log
 from vigil.config.load import load, schema
 from vigil.config.model import LogConfig, ModelConfig
 from vigil.console import download_bar, err, frame_bar, models_table, out, welcome
-from vigil.errors import ConfigError, VigilError
+from vigil.errors import VigilError
 from vigil.inference.store import Store
-from vigil.process import BAD_CONFIGURATION, CANNOT_START, serve, with_free_ports
 
 if TYPE_CHECKING:
     from vigil.inference.detector import Detector
@@ -31,6 +30,8 @@ ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The YAML fil
 @cli.command()
 def run(config: ConfigOption) -> None:
     """Watch the cameras of a configuration until stopped."""
+    from vigil.process import serve  # noqa: PLC0415 -- `vigil version` need not load what runs the daemon
+
     settings = load(config, os.environ)
     log.set_up(settings.log)
     raise typer.Exit(serve(settings, _weights(settings.model.name), os.environ))
@@ -46,6 +47,8 @@ def check(config: ConfigOption) -> None:
 @cli.command()
 def demo() -> None:
     """Four cameras over photographs of people, an embedded broker and the web page."""
+    from vigil.process import serve, with_free_ports  # noqa: PLC0415 -- as in `run`
+
     store = Store(os.environ)
     with download_bar("photographs") as progress:
         photos = [store.pull(name, progress) for name in ("bus", "zidane")]
@@ -117,12 +120,9 @@ def main() -> None:
     """Run the command line; errors that a person can mend come without a traceback."""
     try:
         cli()
-    except ConfigError as error:
-        err.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        sys.exit(BAD_CONFIGURATION)
     except VigilError as error:
         err.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        sys.exit(CANNOT_START)
+        sys.exit(error.exit_status)
 
 
 def _weights(name: str) -> Path:

@@ -11,6 +11,9 @@ from typing import ClassVar
 class VigilError(Exception):
     """Base of all errors of vigil."""
 
+    exit_status: ClassVar[int] = 1
+    """Status of a process that this error ends."""
+
 
 class RetryableError(VigilError):
     """Trying again later can help: a camera, a broker or a network is away."""
@@ -27,7 +30,9 @@ class FatalError(VigilError):
 
 
 class CannotStartError(FatalError):
-    """Something that vigil needs at start is missing or taken (exit status 3)."""
+    """Something that vigil needs at start is missing or taken."""
+
+    exit_status = 3
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -47,7 +52,9 @@ class Problem:
 
 
 class ConfigError(FatalError):
-    """A configuration is wrong (exit status 2); carries every problem found, in file order."""
+    """A configuration is wrong; carries every problem found, in file order."""
+
+    exit_status = 2
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = sorted(problems)

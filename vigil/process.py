@@ -9,7 +9,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from vigil import app
-from vigil.errors import CannotStartError
+from vigil.errors import CannotStartError, VigilError
 from vigil.sinks.broker import check_free
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-OK, CRASHED, BAD_CONFIGURATION, CANNOT_START = 0, 1, 2, 3
-"""Exit statuses."""
+OK, CRASHED = 0, 1
+"""Exit statuses beside those of the errors."""
 
 _PORTS_TRIED = 100
 
@@ -61,9 +61,9 @@ def _failed(error: BaseException) -> int:
     """Log what ended the daemon and return the exit status for it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    if isinstance(error, CannotStartError):
+    if isinstance(error, VigilError):
         log.error("%s", error)
-        return CANNOT_START
+        return error.exit_status
     log.critical("vigil ends because of an error that it does not know", exc_info=error)
     return CRASHED
 

@@ -191,7 +191,7 @@ def _copy(stream: _Stream, artifact: Artifact, fresh: Path, report: Callable[[in
 
 
 def _pieces(stream: _Stream) -> Iterator[bytes]:
-    """Yield what the source sends; its failures get a class of their own, so that `OSError` means our disk."""
+    """Yield what the source sends; its failures get a class of their own: an `OSError` is our disk."""
     while True:
         try:
             piece = stream.read(_CHUNK)
