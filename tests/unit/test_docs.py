@@ -1,0 +1,210 @@
+"""README and docs say what the code does: configurations load, links lead somewhere, names exist."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import typer
+from aiohttp import web
+
+from tests.support.metrics_page import table
+from vigil.cli import cli
+from vigil.config.load import load
+from vigil.config.model import HttpConfig
+from vigil.core.types import CameraStatus, Detections, Model, Result
+from vigil.metrics import CAPTURE_FAILURES, OFFER_DROPS, Metrics
+from vigil.sinks.messages import Messages
+from vigil.video.photo import ArrayImage
+from vigil.web.server import application
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vigil.core.types import CameraView, Image
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+ENVIRON = dict.fromkeys(("DRIVE_PASSWORD", "CAMERA_PASSWORD", "MQTT_PASSWORD"), "x")
+MODEL = Model("yolo11n", ("person", "cell phone"), stride=32, size=640)
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the page's fenced blocks of a language."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [text for named, text in fenced if named == language]
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """Yield the words of every command line in the page's shell blocks."""
+    for block in [*blocks(page, "sh"), *blocks(page, "")]:
+        for line in block.splitlines():
+            yield re.sub(r"\s+(#|  ).*", "", line).split()
+
+
+def anchor(heading: str) -> str:
+    """Return the anchor that a heading gets."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+class StillDaemon:
+    """A `vigil.web.daemon.Daemon` without cameras that never moves: enough to ask for its routes."""
+
+    model = MODEL
+    default_confidence = 0.5
+
+    def trouble(self) -> str:
+        """Return nothing: all is well."""
+        return ""
+
+    def ready(self) -> bool:
+        """Tell that it is."""
+        return True
+
+    def metrics(self) -> bytes:
+        """Return no series."""
+        return b""
+
+    def cameras(self) -> list[CameraView]:
+        """Return none."""
+        return []
+
+    async def snapshot(self, camera: str) -> bytes | None:
+        """Know no camera."""
+        raise KeyError(camera)
+
+    async def decode(self, data: bytes) -> Image:
+        """Return a black pixel for anything."""
+        return ArrayImage(np.zeros((1, 1, 3), np.uint8) * len(data))
+
+    async def detect(self, image: Image, confidence: float) -> Detections:
+        """Find nothing."""
+        _ = image, confidence
+        return Detections.empty()
+
+
+@each_page
+def test_configurations_load(page: Path, tmp_path: Path) -> None:
+    """Every YAML block that is a configuration of vigil is a valid one, with its variables set."""
+    for block in blocks(page, "yaml"):
+        if not block.startswith("# prometheus.yml"):
+            (tmp_path / "vigil.yaml").write_text(block, encoding="utf-8")
+            load(tmp_path / "vigil.yaml", ENVIRON)
+
+
+@each_page
+def test_json_examples_are_json(page: Path) -> None:
+    """What is shown as JSON can be parsed."""
+    for block in blocks(page, "json"):
+        json.loads(block)
+
+
+@each_page
+def test_links_lead_somewhere(page: Path) -> None:
+    """A relative link names a file of the checkout, and its anchor a heading there."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" not in link:
+            name, _, fragment = link.partition("#")
+            target = page if not name else (page.parent / name).resolve()
+            assert target.exists(), link
+            if fragment:
+                headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+                assert fragment in map(anchor, headings), link
+
+
+@each_page
+def test_commands_exist(page: Path) -> None:
+    """Each `vigil …` and `make …` in a shell block is a command or a target, with its options."""
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    for words in commands(page):
+        if words[:1] == ["make"]:
+            assert words[1] in targets, words
+        if words[:1] == ["vigil"]:
+            command: typer.core.TyperGroup | typer.core.TyperCommand = typer.main.get_command(cli)  # type: ignore[assignment]  # typed as click's base class
+            for word in words[1:]:
+                if isinstance(command, typer.core.TyperGroup):
+                    assert word in command.commands, words
+                    command = command.commands[word]  # type: ignore[assignment]  # as above
+            known = {option for parameter in command.params for option in parameter.opts}
+            assert {word for word in words if word.startswith("-")} <= known, words
+
+
+@each_page
+def test_series_exist(page: Path) -> None:
+    """A Prometheus series that a page names is one that vigil exports."""
+    known = set(re.findall(r"`(vigil_\w+)`", table()))
+    named = re.findall(r"\bvigil_\w+", page.read_text(encoding="utf-8"))
+    assert {re.sub("_bucket$", "", name) for name in named} <= known
+
+
+def test_the_metrics_page_has_every_series() -> None:
+    """The table on the page is the one made from the code."""
+    page = (ROOT / "docs/reference/metrics.md").read_text(encoding="utf-8")
+    assert table() in page, "put in what `python -m tests.support.metrics_page` prints"
+
+
+def test_the_metrics_page_has_every_reason() -> None:
+    """The values that a `reason` label can have are all listed."""
+    metrics = Metrics()
+    metrics.add_camera("drive", ["person"], 5)
+    reasons = set(re.findall(r'reason="(\w+)"', metrics.render().decode()))
+    assert {*OFFER_DROPS, *CAPTURE_FAILURES} <= reasons
+    listed = (ROOT / "docs/reference/metrics.md").read_text(encoding="utf-8").partition("## Reasons")[2]
+    assert reasons <= set(re.findall(r"`(\w+)`", listed))
+
+
+async def test_the_http_page_has_every_route() -> None:
+    """The page lists exactly the requests that are answered."""
+    routes = application(StillDaemon(), HttpConfig()).router.routes()
+    served = {
+        f"{route.method} {route.resource.canonical}"
+        for route in routes
+        if isinstance(route.resource, web.Resource) and route.method != "HEAD"
+    }
+    page = (ROOT / "docs/reference/http.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([A-Z]+ \S+)` \|", page, re.MULTILINE)) == served
+
+
+def test_the_http_page_has_every_reason() -> None:
+    """Why a camera is offline is one of the words listed there."""
+    page = (ROOT / "docs/reference/http.md").read_text(encoding="utf-8")
+    assert {f"`{reason}`" for reason in CAPTURE_FAILURES} <= set(re.findall(r"`\w+`", page))
+
+
+def test_the_mqtt_page_has_every_topic() -> None:
+    """The table lists exactly what is published, with how it is retained and its quality of service."""
+    messages = Messages("vigil", MODEL, "none")
+    result = Result("drive", 1, 0.0, 640, 480, Detections.empty(), {"person": 1})
+    said = [
+        messages.daemon_status(online=True),
+        messages.info(["drive"]),
+        messages.camera_status("drive", CameraStatus.ONLINE),
+        messages.detections(result),
+        *messages.objects("drive", {"person": 1}),
+    ]
+    rows = set()
+    for message in said:
+        topic = message.topic.replace("drive", "<camera>").replace("person", "<label>")
+        rows.add((topic, "yes" if message.retain else "no", str(message.qos)))
+    page = (ROOT / "docs/reference/mqtt.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(vigil/\S+)` \| (\w+) \| (\d) \|", page, re.MULTILINE)) == rows
+
+
+def test_the_mqtt_page_shows_the_payload_of_detections() -> None:
+    """The example has the keys of the real message, at both levels."""
+    box = Detections.untracked(
+        np.array([[1, 2, 3, 4]], np.float32), np.array([0.5], np.float32), np.array([0], np.int32)
+    )
+    said = json.loads(
+        Messages("vigil", MODEL, "none").detections(Result("drive", 1, 0.0, 640, 480, box, {})).payload
+    )
+    [block] = blocks(ROOT / "docs/reference/mqtt.md", "json")
+    shown = json.loads(block)
+    assert list(shown) == list(said)
+    assert list(shown["detections"][0]) == list(said["detections"][0])
