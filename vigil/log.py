@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import sys
@@ -19,6 +20,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Render a record, its level in lower case."""
+        record = copy.copy(record)  # other handlers see the same object
         record.levelname = record.levelname.lower()
         return super().format(record)
 

@@ -59,8 +59,9 @@ def _stop(daemon: asyncio.Task[None], number: signal.Signals) -> None:
 
 def _failed(error: BaseException) -> int:
     """Log what ended the daemon and return the exit status for it."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    if isinstance(error, BaseExceptionGroup):
+        known = error.subgroup(VigilError)
+        return _failed((known or error).exceptions[0])
     if isinstance(error, VigilError):
         log.error("%s", error)
         return error.exit_status

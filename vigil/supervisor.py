@@ -112,7 +112,9 @@ class Supervisor:
     def _changed(self, running: _Running, change: StatusChange) -> None:
         running.change = change
         self._bus.publish([change])
-        if change.status is not CameraStatus.ONLINE:
+        if change.status is CameraStatus.ONLINE:
+            running.pipeline.resume()
+        else:
             running.pipeline.forget()
 
     def _view(self, name: str, running: _Running) -> CameraView:

@@ -6,12 +6,15 @@ Silent where no systemd listens.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+log = logging.getLogger(__name__)
 
 
 class Notifier:
@@ -31,8 +34,12 @@ class Notifier:
         # A leading @ stands for the abstract namespace's zero byte.
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-            channel.connect(address)
-            channel.sendall(state.encode())
+            channel.setblocking(False)  # never hold up the loop
+            try:
+                channel.connect(address)
+                channel.sendall(state.encode())
+            except OSError as error:
+                log.debug("systemd: %s", error)
 
     async def feed_watchdog(self, alive: Callable[[], bool]) -> None:
         """Tell systemd every half period that vigil works, for as long as `alive()` says so."""

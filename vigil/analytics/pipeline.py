@@ -5,6 +5,7 @@ Runs in the inference workers; the loop hears of a whole batch at once.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ import numpy as np
 from vigil.core.types import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -45,10 +46,17 @@ class CameraPipeline:
         self._metrics = metrics
         self._recent: deque[NDArray[np.intp]] = deque(maxlen=_WINDOW)
         self._classes = len(model.names)
+        self._away = False
+        self._lock = threading.Lock()  # a worker's `result` against the loop's `forget`
 
     def result(self, frame: Frame, found: Detections) -> Result:
         """Return what sinks are told of this frame; `counts` are medians over the last few frames."""
-        detections = self.class_filter.apply(found)
+        with self._lock:
+            return self._result(frame, self.class_filter.apply(found))
+
+    def _result(self, frame: Frame, detections: Detections) -> Result:
+        if self._away:
+            return _told(frame, detections, self.counts)
         self.sight = Sight(frame, detections)
         seen = np.bincount(detections.class_id, minlength=self._classes)
         self._recent.append(seen)
@@ -58,22 +66,26 @@ class CameraPipeline:
         self._metrics.inferred(
             {self.labels[index]: int(seen[index]) for index in np.flatnonzero(seen).tolist()}, counts
         )
-        return Result(
-            frame.camera,
-            frame.seq,
-            frame.captured_at,
-            frame.image.width,
-            frame.image.height,
-            detections,
-            counts,
-        )
+        return _told(frame, detections, counts)
+
+    def resume(self) -> None:
+        """Note that the camera sees again."""
+        with self._lock:
+            self._away = False
 
     def forget(self) -> None:
         """Drop what was seen: the camera is away, and nobody is seen by a camera that does not see."""
-        self._recent.clear()
-        self.sight = None
-        self.counts = dict.fromkeys(self.labels.values(), 0)
-        self._metrics.inferred_nothing()
+        with self._lock:
+            self._away = True
+            self._recent.clear()
+            self.sight = None
+            self.counts = dict.fromkeys(self.labels.values(), 0)
+            self._metrics.inferred_nothing()
+
+
+def _told(frame: Frame, detections: Detections, counts: Mapping[str, int]) -> Result:
+    image = frame.image
+    return Result(frame.camera, frame.seq, frame.captured_at, image.width, image.height, detections, counts)
 
 
 class Pipelines:

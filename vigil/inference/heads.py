@@ -28,6 +28,8 @@ MAX_DETECTIONS = 300
 _BOX = 4
 _RANK = 3
 _NMS_FREE_WIDTH = 6
+_FAR = 1e4
+"""Input pixels past which no box of a sane model reaches."""
 
 Indices: TypeAlias = "NDArray[np.integer[Any]]"
 
@@ -57,6 +59,9 @@ class RawHead:
         confidence = best[image, anchor]
         class_id = scores[image, :, anchor].argmax(axis=1).astype(np.int32)
         box = output[image, :_BOX, anchor]
+        sane = np.isfinite(box).all(axis=1) & np.isfinite(confidence)
+        if not sane.all():
+            image, confidence, class_id, box = image[sane], confidence[sane], class_id[sane], box[sane]
         kept = _suppress(box, confidence, class_id + image * scores.shape[1], self.iou)
         image, class_id, confidence = image[kept], class_id[kept], confidence[kept]
         half = box[kept, 2:] / 2
@@ -73,6 +78,8 @@ class NmsFreeHead:
         output = outputs[0]
         image, row = np.nonzero(output[:, :, 4] > floors[:, None])
         found = output[image, row]
+        sane = np.isfinite(found).all(axis=1)
+        image, found = image[sane], found[sane]
         return _per_image(len(output), image, found[:, :_BOX], found[:, 4], found[:, 5].astype(np.int32))
 
 
@@ -95,8 +102,9 @@ def _suppress(box: Float32, confidence: Float32, group: Indices, iou: float) -> 
     """Return the indices that greedy NMS within each group keeps, best first."""
     if not len(box):
         return np.empty(0, np.intp)
-    corner = box.copy()
-    corner[:, :2] -= box[:, 2:] / 2
+    corner = np.clip(box, -_FAR, _FAR)
+    # OpenCV keeps groups apart by the largest coordinate, which presumes that none is negative.
+    corner[:, :2] += _FAR - corner[:, 2:] / 2
     kept = cv2.dnn.NMSBoxesBatched(corner.tolist(), confidence.tolist(), group.tolist(), 0.0, iou)
     return np.asarray(kept, np.intp).reshape(-1)
 

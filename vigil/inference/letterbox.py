@@ -43,7 +43,9 @@ def input_shape(width: int, height: int, size: int, stride: int) -> Shape:
 
 def place(width: int, height: int, shape: Shape) -> Placement:
     """Return how a frame of that size is centred on a canvas of `shape`."""
-    scale = min(shape[0] / height, shape[1] / width)
+    scale = max(shape) / max(width, height)
+    if round(width * scale) > shape[1] or round(height * scale) > shape[0]:
+        scale = min(shape[0] / height, shape[1] / width)
     new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
     # The halves are rounded as ultralytics rounds them, so that boxes agree to the pixel.
     left = round((shape[1] - new_width) / 2 - 0.1)

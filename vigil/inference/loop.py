@@ -89,6 +89,8 @@ class InferenceLoop:
 
         frame = Frame("", 0, time.time(), None, image)
         with self._changed:
+            if self._stopping:
+                raise BusyError("vigil is stopping")
             if self._schedule.uploads >= self._max_uploads:
                 raise BusyError(f"{self._max_uploads} uploads wait already")
             self._schedule.submit(Upload(frame, confidence, time.monotonic(), deliver))
@@ -111,11 +113,7 @@ class InferenceLoop:
         count = self.detector.engine.workers
         workers = [Worker(self._work, name=f"inference-{number}") for number in range(count)]
         try:
-            waits = [asyncio.ensure_future(worker.wait()) for worker in workers]
-            await asyncio.wait(waits, return_when=asyncio.FIRST_EXCEPTION)
-            for wait in waits:
-                if wait.done():
-                    wait.result()
+            await asyncio.gather(*(worker.wait() for worker in workers))
         finally:
             with self._changed:
                 self._stopping = True

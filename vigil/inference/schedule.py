@@ -74,7 +74,8 @@ class _Entry:
     due_at: float
     last_taken: float
     slot: Slot[Frame] = field(default_factory=Slot)
-    in_flight: bool = False
+    credit: float = 0.0
+    """By how much its last turn came too late, in weighted seconds: its next one comes sooner."""
     interval: float | None = None
     last_arrival: float | None = None
 
@@ -91,11 +92,14 @@ class _Entry:
             self.interval = old + _SMOOTHING * (gap - old)
         self.last_arrival = now
 
+    def rank(self, now: float) -> float:
+        """How overdue the camera is: weighted seconds since it was last taken."""
+        return (now - self.last_taken) * self.weight + self.credit
+
     def taken(self, now: float) -> None:
         """Move the due time on by one period; at most one missed turn is made up for."""
-        self.due_at = max(self.due_at + self.period, now - self.period)
+        self.due_at = max(self.due_at + self.period, now)
         self.last_taken = now
-        self.in_flight = True
 
 
 class Schedule:
@@ -106,7 +110,9 @@ class Schedule:
         self._shape_of = shape_of
         self._entries: dict[str, _Entry] = {}
         self._waiting: dict[str, _Entry] = {}  # filled slots of cameras that are not in flight
+        self._in_flight: set[str] = set()  # by name: a camera can be removed and added again meanwhile
         self._uploads: deque[Upload] = deque()
+        self._usual = 0.0  # smoothed rank at which cameras are taken
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -139,7 +145,7 @@ class Schedule:
         if not entry.slot.filled and not entry.wants(now):
             return Offer.NOT_DUE
         overwrote = entry.slot.put(frame)
-        if not entry.in_flight:
+        if frame.camera not in self._in_flight:
             self._waiting[frame.camera] = entry
         return Offer.OVERWROTE if overwrote else Offer.KEPT
 
@@ -179,11 +185,10 @@ class Schedule:
     def done(self, batch: Batch) -> None:
         """Note that a batch's cameras may be taken again."""
         for frame in batch.camera_frames:
+            self._in_flight.discard(frame.camera)
             entry = self._entries.get(frame.camera)
-            if entry is not None:
-                entry.in_flight = False
-                if entry.slot.filled:
-                    self._waiting[frame.camera] = entry
+            if entry is not None and entry.slot.filled:
+                self._waiting[frame.camera] = entry
 
     def drain_uploads(self) -> list[Upload]:
         """Remove and return all uploads: the engine is going away."""
@@ -193,7 +198,7 @@ class Schedule:
 
     def _ranked(self, now: float) -> list[tuple[float, str, Upload | None]]:
         ranked: list[tuple[float, str, Upload | None]] = [
-            ((now - entry.last_taken) * entry.weight, name, None) for name, entry in self._waiting.items()
+            (entry.rank(now), name, None) for name, entry in self._waiting.items()
         ]
         ranked += [(now - upload.submitted, "", upload) for upload in self._uploads]
         ranked.sort(key=lambda item: -item[0])
@@ -207,5 +212,10 @@ class Schedule:
     def _take_camera(self, name: str, now: float) -> float:
         entry = self._waiting.pop(name)
         entry.slot.take()
+        rank = entry.rank(now)
+        self._usual += _SMOOTHING * (rank - self._usual)
+        # Engines take whole frames: what a heavy camera waits past its turn it gets back.
+        entry.credit = min(max(rank - self._usual, 0.0), self._usual)
         entry.taken(now)
+        self._in_flight.add(name)
         return entry.floor

@@ -28,7 +28,12 @@ class BrokerDiedError(RetryableError):
 
 def check_free(host: str, port: int, key: str) -> None:
     """Raise `CannotStartError` naming the configuration `key` if nobody can listen at this address."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as error:
+        raise CannotStartError(
+            f"{key}: {host}:{port} cannot be used ({error.strerror}); choose another {key}"
+        ) from error
     with socket.socket(family, kind, protocol) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -55,7 +60,10 @@ class EmbeddedBroker:
     async def run_once(self) -> None:
         """Wait until the process ends, which it never should; starts it first if it is not there."""
         if self._process is None:
-            self._process = await self._spawn()
+            try:
+                self._process = await self._spawn()
+            except CannotStartError as error:  # at the start it is fatal; now it can only be tried again
+                raise BrokerDiedError(str(error)) from error
         status = await self._process.wait()
         self._process = None
         raise BrokerDiedError(f"the embedded broker ended with status {status}")

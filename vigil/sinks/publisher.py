@@ -122,8 +122,8 @@ class MqttPublisher:
             raise BrokerError(f"broker {host}:{port}: the connection is lost")
         finally:
             self._metrics.mqtt_connected.set(0)
-            if not asyncio.current_task().cancelling():  # type: ignore[union-attr]  # runs in a task
-                # When vigil stops, the session stays for the goodbye.
+            # When vigil stops, an open session stays for the goodbye.
+            if self._session is not session or not asyncio.current_task().cancelling():  # type: ignore[union-attr]  # runs in a task
                 self._session = None
                 await session.close()
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from vigil.aio.tasks import Backoff, keep_running
 from vigil.aio.threads import Signal, Worker
 from vigil.core.types import CameraStatus, Frame
-from vigil.errors import SourceError, StalledError
+from vigil.errors import EndedError, SourceError, StalledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +79,7 @@ class Camera:
             for watcher in watchers[:2]:
                 if watcher.done():
                     watcher.result()
+            raise EndedError("the stream ended")
         finally:
             for watcher in watchers:
                 watcher.cancel()

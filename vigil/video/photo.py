@@ -143,11 +143,16 @@ def parse_view(query: str) -> View:
         view = View(width, height, float(given.pop("fps", "10")), float(given.pop("phase", "0")))
     except ValueError:
         given, view = {"?": query}, View()
-    if given or not (16 <= view.width <= 8192 and 16 <= view.height <= 8192 and 0 < view.fps <= 120):  # noqa: PLR2004 -- bounds said in the message
+    if given or not _plausible(view):
         raise UnsupportedError(
             f"photo camera: ?{query} is not understood; use size=1280x720, fps=10 (up to 120) and phase=0.25"
         )
     return view
+
+
+def _plausible(view: View) -> bool:
+    sides = 16 <= view.width <= 8192 and 16 <= view.height <= 8192  # noqa: PLR2004 -- bounds said in the message
+    return sides and 0 < view.fps <= 120 and 0 <= view.phase <= 1  # noqa: PLR2004 -- as above
 
 
 def window(photo: UInt8, view: View, seconds: float) -> UInt8:
@@ -156,7 +161,8 @@ def window(photo: UInt8, view: View, seconds: float) -> UInt8:
     widest = min(width / view.width, height / view.height)
     angle = 2 * math.pi * (seconds / _TOUR + view.phase)
     zoom = 1 - (1 - _CLOSEST) * (1 - math.cos(2 * angle)) / 2
-    shown_width, shown_height = int(widest * view.width * zoom), int(widest * view.height * zoom)
+    shown_width = max(1, int(widest * view.width * zoom))
+    shown_height = max(1, int(widest * view.height * zoom))
     left = round((width - shown_width) * (1 + math.sin(angle)) / 2)
     top = round((height - shown_height) * (1 + math.cos(angle)) / 2)
     return photo[top : top + shown_height, left : left + shown_width]

@@ -100,7 +100,7 @@ class StreamSource:
         while True:
             packets = container.demux(stream)
             yield from self._decode(stream, self._paced(packets) if finite and self._as_camera else packets)
-            if not self._as_camera:
+            if not self._as_camera or self._pause(0):
                 return
             if not finite:
                 raise EndedError("the stream ended")

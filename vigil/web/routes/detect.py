@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import BadHttpMessage
 
 from vigil.errors import RetryableError, VigilError
 from vigil.web.problems import ProblemError
@@ -80,7 +81,7 @@ async def _picture(request: web.Request, limit: int) -> bytes:
         async for part in reader:
             if isinstance(part, BodyPartReader) and part.name == "file":
                 return await _limited(_chunks(part), limit)
-    except ValueError as error:
+    except (ValueError, BadHttpMessage) as error:
         raise ProblemError(HTTPStatus.BAD_REQUEST, f"the multipart body is malformed: {error}") from error
     raise ProblemError(HTTPStatus.BAD_REQUEST, "the form has no field `file`; put the picture there")
 
@@ -92,11 +93,14 @@ async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
 
 async def _limited(chunks: AsyncIterable[bytes], limit: int) -> bytes:
     data = bytearray()
-    async for chunk in chunks:
-        data += chunk
-        if len(data) > limit:
-            raise ProblemError(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"the picture is larger than http.max_upload, {limit} bytes",
-            )
+    try:
+        async for chunk in chunks:
+            data += chunk
+            if len(data) > limit:
+                raise ProblemError(
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                    f"the picture is larger than http.max_upload, {limit} bytes",
+                )
+    except web.RequestPayloadError as error:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, "the body is cut off or not encoded as it says") from error
     return bytes(data)

@@ -1,0 +1,122 @@
+"""Threads that the loop awaits, stops waiting for, or leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from tests.support.fakes import PATIENCE, Gate
+from vigil.aio.threads import Signal, Worker, call_in_thread
+
+
+async def test_result_comes_back_from_a_named_daemon_thread() -> None:
+    """The function runs in a daemon thread of that name, and its result is what the waiter gets."""
+
+    def who() -> tuple[str, bool]:
+        me = threading.current_thread()
+        return me.name, me.daemon
+
+    assert await call_in_thread(who, name="worker-7") == ("worker-7", True)
+
+
+class OddError(BaseException):
+    """Not an `Exception`."""
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), OddError("y")])
+async def test_exception_comes_back(error: BaseException) -> None:
+    """Whatever the function raises reaches the waiter as it is."""
+
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        await call_in_thread(fail, name="failing")
+    assert caught.value is error
+
+
+async def test_stop_iteration_comes_back_as_an_error() -> None:
+    """A StopIteration, which no future can carry, does not leave the waiter waiting for ever."""
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await call_in_thread(lambda: next(iter(())), name="exhausted")
+
+
+async def test_cancelled_waiter_leaves_the_thread_running() -> None:
+    """Giving up waiting does not end the work, whose result can still be had."""
+    gate = Gate()
+
+    def work() -> str:
+        gate.pass_through()
+        return "done"
+
+    worker = Worker(work, name="held")
+    waiter = asyncio.ensure_future(worker.wait())
+    await asyncio.sleep(0)
+    waiter.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    assert not worker.done
+    gate.open()
+    async with asyncio.timeout(PATIENCE):
+        assert await worker.wait() == "done"
+    assert worker.done
+
+
+async def test_grace_tells_whether_the_thread_ended() -> None:
+    """A thread in a system call is told apart from one that ended, and waiting for it is bounded."""
+    gate = Gate()
+    worker = Worker(gate.pass_through, name="hanging")
+    assert not await worker.ended_within(0)
+    gate.open()
+    assert await worker.ended_within(PATIENCE)
+
+
+async def test_thread_that_failed_has_ended() -> None:
+    """A failure that nobody asks for counts as an end and is not complained of later."""
+
+    def fail() -> None:
+        raise ValueError
+
+    assert await Worker(fail, name="failing").ended_within(PATIENCE)
+
+
+def test_abandoned_thread_may_end_after_the_loop() -> None:
+    """A thread that comes back when its loop is closed ends quietly, whatever it brings."""
+    gates = [Gate(), Gate()]
+
+    def fail() -> None:
+        gates[1].pass_through()
+        raise ValueError
+
+    async def abandon() -> tuple[Worker[None], Worker[None], Signal]:
+        return Worker(gates[0].pass_through, name="late"), Worker(fail, name="late"), Signal()
+
+    *workers, signal = asyncio.run(abandon())
+    for gate in gates:
+        gate.open()
+    for worker in workers:
+        assert isinstance(worker, Worker)
+        worker._thread.join(PATIENCE)
+        assert not worker._thread.is_alive()
+    assert isinstance(signal, Signal)
+    signal.set()
+
+
+async def test_signal_wakes_its_waiter_from_any_thread() -> None:
+    """A flag that another thread raises, twice even, wakes the task, and stays up."""
+    signal = Signal()
+    waiter = asyncio.ensure_future(signal.wait())
+    await asyncio.sleep(0)
+    assert not waiter.done()
+
+    def raise_twice() -> None:
+        signal.set()
+        signal.set()
+
+    await call_in_thread(raise_twice, name="raiser")
+    async with asyncio.timeout(PATIENCE):
+        await waiter
+        await signal.wait()

@@ -1,0 +1,168 @@
+"""The Prometheus series: there from the start at 0, counted once, gone with their camera."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.fakes import Clock
+from vigil import __version__
+from vigil.metrics import CAPTURE_FAILURES, Metrics, RateMeter
+
+if TYPE_CHECKING:
+    from prometheus_client.samples import Sample
+
+COUNTED = {
+    "vigil_camera_up",
+    "vigil_camera_capture_fps",
+    "vigil_camera_inference_fps",
+    "vigil_camera_frame_age_seconds",
+    "vigil_camera_reconnects_total",
+    "vigil_frames_captured_total",
+    "vigil_frames_decoded_total",
+    "vigil_frames_inferred_total",
+    "vigil_frames_dropped_total",
+    "vigil_detections_total",
+    "vigil_objects",
+    "vigil_capture_to_publish_seconds_count",
+    "vigil_decode_cpu_seconds_total",
+}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Give the metrics a clock that the test sets."""
+    clock = Clock()
+    monkeypatch.setattr("vigil.metrics.time", clock)
+    return clock
+
+
+def samples(metrics: Metrics) -> list[Sample]:
+    """Return every sample of the exposition."""
+    families = text_string_to_metric_families(metrics.render().decode())
+    return [sample for family in families for sample in family.samples]
+
+
+def of(metrics: Metrics, camera: str) -> dict[str, list[float]]:
+    """Return a camera's values by series name."""
+    found: dict[str, list[float]] = {}
+    for sample in samples(metrics):
+        if sample.labels.get("camera") == camera:
+            found.setdefault(sample.name, []).append(sample.value)
+    return found
+
+
+def test_camera_has_its_series_from_the_start() -> None:
+    """Every series of a camera exists at 0 before its first frame, and its target is told."""
+    metrics = Metrics()
+    metrics.add_camera("drive", ["person", "cell phone"], 5.0)
+    found = of(metrics, "drive")
+    assert set(found) >= COUNTED
+    assert all(value == 0 for name in COUNTED for value in found[name])
+    assert found["vigil_camera_target_fps"] == [5]
+    assert len(found["vigil_camera_reconnects_total"]) == len(CAPTURE_FAILURES)
+
+
+def test_removed_camera_leaves_no_series() -> None:
+    """After its removal nothing carries the camera's label, and the other one keeps all."""
+    metrics = Metrics()
+    for camera in ("drive", "door"):
+        metrics.add_camera(camera, ["person"], 5.0)
+    before = of(metrics, "door")
+    metrics.remove_camera("drive")
+    assert of(metrics, "drive") == {}
+    assert set(of(metrics, "door")) == set(before)
+    with pytest.raises(KeyError):
+        metrics.camera("drive")
+
+
+def test_removed_camera_can_come_back_at_nought() -> None:
+    """A camera that is added again starts counting anew."""
+    metrics = Metrics()
+    metrics.add_camera("drive", ["person"], 5.0).decoded(0.0, 1.0)
+    metrics.remove_camera("drive")
+    metrics.add_camera("drive", ["person"], 5.0)
+    assert of(metrics, "drive")["vigil_frames_captured_total"] == [0]
+
+
+def test_frames_are_counted(clock: Clock) -> None:
+    """Decoded frames, their CPU time, drops by cause, reconnects, detections and counts add up."""
+    metrics = Metrics()
+    camera = metrics.add_camera("drive", ["person", "cell phone"], 5.0)
+    for _ in range(3):
+        camera.decoded(clock.now, 0.25)
+    camera.decoded(clock.now, -1.0)
+    camera.dropped("not_due")
+    camera.reconnecting("stalled")
+    camera.inferred({"person": 2}, {"person": 1, "cell phone": 0})
+    camera.up(up=True)
+    value = metrics.registry.get_sample_value
+    drive = {"camera": "drive"}
+    assert value("vigil_frames_captured_total", drive) == 4
+    assert value("vigil_decode_cpu_seconds_total", drive) == 0.75
+    assert value("vigil_frames_dropped_total", {**drive, "reason": "not_due"}) == 1
+    assert value("vigil_frames_dropped_total", {**drive, "reason": "overwritten"}) == 0
+    assert value("vigil_camera_reconnects_total", {**drive, "reason": "stalled"}) == 1
+    assert value("vigil_detections_total", {**drive, "label": "person"}) == 2
+    assert value("vigil_objects", {**drive, "label": "person"}) == 1
+    assert value("vigil_camera_up", drive) == 1
+    camera.inferred_nothing()
+    assert value("vigil_objects", {**drive, "label": "person"}) == 0
+
+
+def test_ages_and_latencies_are_measured_from_capture(clock: Clock) -> None:
+    """The newest frame's age and the way to publication count from its arrival, and are never negative."""
+    metrics = Metrics()
+    camera = metrics.add_camera("drive", ["person"], 5.0)
+    camera.decoded(clock.now, 0.0)
+    clock.now += 2.5
+    camera.published(clock.now - 0.2)
+    camera.published(clock.now + 3)
+    found = of(metrics, "drive")
+    assert found["vigil_camera_frame_age_seconds"] == [2.5]
+    assert found["vigil_capture_to_publish_seconds_sum"] == [pytest.approx(0.2)]
+    assert found["vigil_capture_to_publish_seconds_count"] == [2]
+
+
+def test_rate_is_that_of_the_last_ten_seconds(clock: Clock) -> None:
+    """A camera's rate is right within seconds, and falls to nought ten seconds after its end."""
+    meter = RateMeter()
+    assert meter.rate() == 0
+    for _ in range(20):
+        clock.now += 0.2
+        meter.add()
+        meter.rate()
+    assert meter.rate() == pytest.approx(5, rel=0.01)
+    for _ in range(12):
+        clock.now += 1
+        meter.rate()
+    assert meter.rate() == 0
+
+
+def test_rarely_asked_rate_is_an_average(clock: Clock) -> None:
+    """Between two scrapes a minute apart the rate is that of the whole minute."""
+    meter = RateMeter()
+    clock.now += 60
+    meter.rate()
+    for _ in range(60):
+        meter.add()
+    clock.now += 60
+    assert meter.rate() == pytest.approx(1)
+
+
+def test_nothing_is_exported_twice() -> None:
+    """No two samples have the same name and labels, and the process tells about itself."""
+    metrics = Metrics()
+    metrics.describe(model="yolo11n", engine="onnxruntime cpu")
+    metrics.add_camera("drive", ["person"], 5.0)
+    metrics.inferred(4, 0.02)
+    metrics.sink_dropped("mqtt")
+    keys = [(sample.name, frozenset(sample.labels.items())) for sample in samples(metrics)]
+    assert len(keys) == len(set(keys))
+    names = {name for name, _ in keys}
+    assert {"process_cpu_seconds_total", "vigil_batch_size_count", "vigil_mqtt_dropped_total"} <= names
+    about = {"version": __version__, "model": "yolo11n", "engine": "onnxruntime cpu"}
+    assert metrics.registry.get_sample_value("vigil_build_info", about) == 1
+    assert metrics.registry.get_sample_value("vigil_bus_dropped_total", {"sink": "mqtt"}) == 1
