@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vigil import __version__, log
-from vigil.config.load import load, schema
+from vigil.config.load import camera_of, load, schema
 from vigil.config.model import LogConfig, ModelConfig
-from vigil.console import download_bar, err, frame_bar, models_table, out, welcome
+from vigil.console import download_bar, err, frame_bar, models_table, out, probe_report, welcome
 from vigil.errors import VigilError
 from vigil.inference.store import Store
+from vigil.launch import Setup
 
 if TYPE_CHECKING:
     from vigil.inference.detector import Detector
@@ -34,7 +35,8 @@ def run(config: ConfigOption) -> None:
 
     settings = load(config, os.environ)
     log.set_up(settings.log)
-    raise typer.Exit(serve(settings, _weights(settings.model.name), os.environ))
+    weights = _weights(settings.model.name)
+    raise typer.Exit(serve(Setup(settings, config, lambda: load(config, os.environ), weights, os.environ)))
 
 
 @cli.command()
@@ -53,10 +55,16 @@ def demo() -> None:
     with download_bar("photographs") as progress:
         photos = [store.pull(name, progress) for name in ("bus", "zidane")]
     environ = dict(os.environ, VIGIL_SAMPLES=str(_one_folder(photos)))
-    settings = with_free_ports(load(_shipped("demo.yaml"), environ))
+    path = _shipped("demo.yaml")
+    settings = with_free_ports(load(path, environ))
     log.set_up(settings.log)
     weights = _weights(settings.model.name)
-    raise typer.Exit(serve(settings, weights, environ, started=lambda: err.print(welcome(settings))))
+    ports = {"VIGIL_MQTT__PORT": str(settings.mqtt.port), "VIGIL_HTTP__PORT": str(settings.http.port)}
+    again = {**environ, **ports}
+    setup = Setup(
+        settings, path, lambda: load(path, again), weights, environ, lambda: err.print(welcome(settings))
+    )
+    raise typer.Exit(serve(setup))
 
 
 @cli.command()
@@ -86,6 +94,25 @@ def detect(
             failed = True
             err.print(f"{path}: {error}", style="red", markup=False)
     raise typer.Exit(1 if failed else 0)
+
+
+@cli.command()
+def probe(
+    url: Annotated[str, typer.Argument(help="Address of the camera, as in the configuration.")],
+    *,
+    seconds: Annotated[float, typer.Option(min=1.0, max=3600.0, help="How long to watch it.")] = 10.0,
+    username: Annotated[str | None, typer.Option(help="User name.")] = None,
+    password: Annotated[str | None, typer.Option(envvar="VIGIL_PROBE_PASSWORD", help="Password.")] = None,
+    transport: Annotated[str, typer.Option(help="tcp or udp, for RTSP.")] = "tcp",
+) -> None:
+    """Open a camera as vigil would and say what it sends, with the YAML to paste."""
+    from vigil.video.probe import probe as watch  # noqa: PLC0415 -- `vigil version` need not load FFmpeg
+
+    log.set_up(LogConfig(level="error"))
+    camera = camera_of(url, username=username, password=password, transport=transport)
+    with err.status(f"watching {camera.redacted_url} for {seconds:g} s"):
+        report = watch(camera, seconds)
+    out.print(probe_report(report, camera), markup=False, highlight=False, soft_wrap=True)
 
 
 @models.command("list")

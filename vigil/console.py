@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,9 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from vigil.config.model import Config
+    from vigil.config.model import CameraConfig, Config
     from vigil.inference.store import State
+    from vigil.video.probe import Report
 
 out = Console()
 err = Console(stderr=True)
@@ -54,6 +56,34 @@ def models_table(states: Sequence[State]) -> Table:
         here = "[green]yes[/]" if state.path else "[dim]no[/]"
         table.add_row(item.name, item.kind, f"{item.size / 1e6:.1f} MB", here, item.licence, item.description)
     return table
+
+
+def probe_report(report: Report, camera: CameraConfig) -> str:
+    """Return what a camera sends, line by line, and the YAML that makes it one of vigil's."""
+    steadiness = {True: "constant", False: "variable", None: "too short to tell whether constant"}
+    gop = "seldom: fewer than two came" if report.gop is None else f"every {report.gop} frames"
+    drift = "not known" if report.drift is None else f"{report.drift:+.1f} s per hour"
+    lines = [
+        f"codec        {report.codec}",
+        f"size         {report.width}x{report.height}",
+        f"frame rate   {report.frame_rate:.2f} per second",
+        f"keyframes    {gop}",
+        f"bit rate     {report.bit_rate / 1000:.0f} kbit/s, {steadiness[report.constant]}",
+        f"opened in    {report.opened_after:.2f} s",
+        f"first frame  {report.first_frame_after:.2f} s",
+        f"clock drift  {drift}",
+        "",
+        "cameras:",
+        "  my-camera:",
+        f"    url: {json.dumps(camera.url)}",
+    ]
+    if camera.username is not None:
+        lines.append(f"    username: {json.dumps(camera.username)}")
+    if camera.password is not None:
+        lines.append('    password: "${MY_CAMERA_PASSWORD}"')
+    if camera.transport != "tcp":
+        lines.append(f"    transport: {camera.transport}")
+    return "\n".join(lines)
 
 
 def welcome(config: Config) -> Panel:

@@ -11,10 +11,10 @@ from vigil.video.upload import decode_picture
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vigil.config.model import Config
-    from vigil.core.types import CameraView, Detections, Image, Model
+    from vigil.core.types import CameraCommand, CameraView, Detections, Image, Model
     from vigil.inference.loop import InferenceLoop
     from vigil.metrics import Metrics
+    from vigil.reload import Reload
     from vigil.supervisor import Supervisor
 
 _STUCK_AFTER = 10.0
@@ -24,10 +24,10 @@ _STUCK_AFTER = 10.0
 class LiveDaemon:
     """Answers the web's questions from the parts that know."""
 
-    def __init__(self, config: Config, loop: InferenceLoop, supervisor: Supervisor, metrics: Metrics) -> None:
-        self._config = config
+    def __init__(self, loop: InferenceLoop, supervisor: Supervisor, reload: Reload, metrics: Metrics) -> None:
         self._loop = loop
         self._supervisor = supervisor
+        self._reload = reload
         self._metrics = metrics
         self.started = False
 
@@ -39,7 +39,7 @@ class LiveDaemon:
     @property
     def default_confidence(self) -> float:
         """Confidence of an upload that names none."""
-        return self._config.model.confidence
+        return self._reload.config.model.confidence
 
     def trouble(self) -> str:
         """Return why the daemon is not healthy; empty when it is."""
@@ -73,9 +73,17 @@ class LiveDaemon:
             name="snapshot",
         )
 
+    async def command(self, command: CameraCommand) -> None:
+        """Enable, disable or restart a camera; raises `KeyError` if unknown."""
+        await self._supervisor.command(command)
+
+    async def reload(self) -> str:
+        """Take over the configuration file as it is now and return what changed; raises `VigilError`."""
+        return str(await self._reload.reload())
+
     async def decode(self, data: bytes) -> Image:
         """Return the pixels of an uploaded picture; raises `VigilError` that says what is wrong with it."""
-        limit = self._config.http.max_pixels
+        limit = self._reload.config.http.max_pixels
         return await call_in_thread(lambda: decode_picture(data, limit), name="decode-upload")
 
     async def detect(self, image: Image, confidence: float) -> Detections:

@@ -64,6 +64,8 @@ class ConfigError(FatalError):
 class SourceError(RetryableError):
     """A camera's source cannot be opened or read."""
 
+    exit_status = 1
+
     reason = "error"
 
 

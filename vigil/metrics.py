@@ -10,16 +10,25 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from vigil import __version__
-from vigil.core.types import topic_label
+from vigil.core.types import CameraState, Condition, topic_label
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    from vigil.core.types import CameraHealth
 
 _RATE_WINDOW = 10.0
 """Seconds over which frame rates are averaged."""
@@ -47,29 +56,36 @@ CAPTURE_FAILURES = (
 class RateMeter:
     """Events per second over the last ten seconds."""
 
-    def __init__(self) -> None:
-        self._total = 0
-        self._samples: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._times: deque[float] = deque()  # changed by one thread only: the one that counts
+        self._since = 0.0
 
     def add(self) -> None:
         """Count one event."""
-        self._total += 1
+        now = self._clock()
+        while self._times and self._times[0] < now - _RATE_WINDOW:
+            self._times.popleft()
+        if not self._times:
+            self._since = now
+        self._times.append(now)
 
     def rate(self) -> float:
-        """Return the rate since the oldest sample in the window, and take a new sample."""
-        now = time.monotonic()
-        if now - self._samples[-1][0] >= 1.0:
-            self._samples.append((now, self._total))
-            while len(self._samples) > 1 and now - self._samples[1][0] >= _RATE_WINDOW:
-                self._samples.popleft()
-        since, count = self._samples[0]
-        return (self._total - count) / (now - since) if now > since else 0.0
+        """Return the rate over the window, or since events began to come if that is less."""
+        now = self._clock()
+        recent = [at for at in self._times.copy() if at >= now - _RATE_WINDOW]
+        span = min(_RATE_WINDOW, now - self._since)
+        # The first event only begins the time that is measured.
+        began_within = bool(recent) and recent[0] == self._since
+        return (len(recent) - began_within) / span if recent and span > 0 else 0.0
 
 
 class Metrics:
     """The daemon's series; one per process, handed to whoever counts."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        # A creation time beside every counter would be a quarter of the series.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # not annotated in the library
         self.registry = registry or CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
@@ -83,6 +99,12 @@ class Metrics:
 
     def _define_camera_series(self) -> None:
         self.camera_up = self._gauge("camera_up", "Whether the camera delivers frames.", "camera")
+        self.camera_state = self._gauge(
+            "camera_state", "1 for the state that the camera is in.", "camera", "state"
+        )
+        self.camera_condition = self._gauge(
+            "camera_condition", "1 for what the camera's picture is like.", "camera", "condition"
+        )
         self.capture_fps = self._gauge(
             "camera_capture_fps", "Frames per second from the camera, over 10 s.", "camera"
         )
@@ -124,6 +146,12 @@ class Metrics:
             "inference_seconds", "One batch: preparing, running, reading the boxes.", _INFERENCE
         )
         self.batch_size = self._histogram("batch_size", "Frames in a batch.", _BATCH)
+        self.reload_successful = self._gauge(
+            "config_last_reload_successful", "Whether the last reload of the configuration was taken over."
+        )
+        self.reload_time = self._gauge(
+            "config_last_reload_success_timestamp_seconds", "Unix time of the last successful reload."
+        )
         self.threads_abandoned = self._counter("capture_threads_abandoned", "Capture threads that hung.")
 
     def _define_sink_series(self) -> None:
@@ -143,13 +171,19 @@ class Metrics:
         self._cameras[camera] = CameraMetrics(self, camera, labels, target_fps)
         return self._cameras[camera]
 
-    def camera(self, camera: str) -> CameraMetrics:
-        """Return the handles of a camera."""
-        return self._cameras[camera]
+    def camera(self, camera: str) -> CameraMetrics | None:
+        """Return the handles of a camera; nothing for one that has just gone."""
+        return self._cameras.get(camera)
 
     def remove_camera(self, camera: str) -> None:
         """Remove a camera's series."""
         self._cameras.pop(camera).remove()
+
+    def reloaded(self, *, successful: bool) -> None:
+        """Note how a reload, or the first load, of the configuration ended."""
+        self.reload_successful.set(successful)
+        if successful:
+            self.reload_time.set(time.time())
 
     def sink_dropped(self, sink: str) -> None:
         """Count a message that a slow sink lost."""
@@ -186,6 +220,8 @@ class CameraMetrics:
         self._inferences = RateMeter()
         self._last_captured: float | None = None
         self._up = metrics.camera_up.labels(camera)
+        self._states = {state: metrics.camera_state.labels(camera, state) for state in CameraState}
+        self._conditions = {kind: metrics.camera_condition.labels(camera, kind) for kind in Condition}
         self._captured = metrics.captured.labels(camera)
         self._decoded = metrics.decoded.labels(camera)
         self._inferred = metrics.frames_inferred.labels(camera)
@@ -193,10 +229,20 @@ class CameraMetrics:
         self._latency = metrics.capture_to_publish.labels(camera)
         self._dropped = {reason: metrics.dropped.labels(camera, reason) for reason in OFFER_DROPS}
         self._reconnects = {reason: metrics.reconnects.labels(camera, reason) for reason in CAPTURE_FAILURES}
+        self._detections: dict[str, Counter] = {}
+        self._objects: dict[str, Gauge] = {}
+        self.aim(labels, target_fps)
+        self.refresh()
+
+    def aim(self, labels: Iterable[str], target_fps: float) -> None:
+        """Set what the camera reports and how often; labels that it reports no more lose their series."""
+        metrics, camera = self._metrics, self._camera
+        for gone in self._objects.keys() - set(labels):
+            metrics.objects.remove(camera, topic_label(gone))
+            metrics.detections.remove(camera, topic_label(gone))
         self._detections = {label: metrics.detections.labels(camera, topic_label(label)) for label in labels}
         self._objects = {label: metrics.objects.labels(camera, topic_label(label)) for label in labels}
         metrics.target_fps.labels(camera).set(target_fps)
-        self.refresh()
 
     @property
     def capture_fps(self) -> float:
@@ -208,9 +254,13 @@ class CameraMetrics:
         """Inferred frames per second."""
         return self._inferences.rate()
 
-    def up(self, *, up: bool) -> None:
-        """Note that the camera delivers frames, or no longer does."""
-        self._up.set(up)
+    def health(self, health: CameraHealth) -> None:
+        """Note how the camera is."""
+        self._up.set(health.state is CameraState.LIVE)
+        for state, series in self._states.items():
+            series.set(state is health.state)
+        for condition, series in self._conditions.items():
+            series.set(condition is health.condition)
 
     def reconnecting(self, reason: str) -> None:
         """Count a capture that ended."""
@@ -232,10 +282,13 @@ class CameraMetrics:
         """Count an inferred frame: detections by label, and the confirmed counts."""
         self._inferred.inc()
         self._inferences.add()
+        # An inference that was under way when the labels changed may still know others.
         for label, number in seen.items():
-            self._detections[label].inc(number)
+            if label in self._detections:
+                self._detections[label].inc(number)
         for label, number in counts.items():
-            self._objects[label].set(number)
+            if label in self._objects:
+                self._objects[label].set(number)
 
     def inferred_nothing(self) -> None:
         """Note that nobody is in view, because there is no view."""
@@ -262,6 +315,8 @@ class CameraMetrics:
         metrics = self._metrics
         for family in (
             metrics.camera_up,
+            metrics.camera_state,
+            metrics.camera_condition,
             metrics.capture_fps,
             metrics.inference_fps,
             metrics.target_fps,

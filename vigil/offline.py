@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from vigil.analytics.annotate import annotate, encode_jpeg
 from vigil.config.model import CameraConfig
+from vigil.core.describe import describe
 from vigil.video.source import Picture
 from vigil.video.stream import StreamSource
 from vigil.video.upload import PictureError, decode_picture
@@ -51,7 +52,9 @@ def pictures(path: Path) -> Iterator[Picture]:
         except OSError as error:
             raise PictureError(f"{path}: {error.strerror}") from error
         return
-    source = StreamSource(CameraConfig(url=str(path.absolute())), lambda _seconds: False, as_camera=False)
+    source = StreamSource(
+        CameraConfig(url=str(path.absolute())), lambda _seconds: False, paced=False, looped=False
+    )
     try:
         source.open()
         yield from source.pictures()
@@ -92,25 +95,13 @@ def _next(number: int, waiting: deque[tuple[Picture, Future[Detections]]]) -> Fo
 
 def to_json(path: Path, found: Found, names: Sequence[str]) -> dict[str, object]:
     """Return a JSON object: `file`, `frame`, `time` (seconds, null for a picture), `count`, `detections`."""
-    boxes = found.detections.xyxy.round().astype(int).tolist()
+    objects = describe(found.detections, names)
     return {
         "file": str(path),
         "frame": found.number,
         "time": found.picture.pts,
-        "count": len(boxes),
-        "detections": [
-            {
-                "label": names[class_id],
-                "confidence": round(confidence, 4),
-                "bbox": {"x1": box[0], "y1": box[1], "x2": box[2], "y2": box[3]},
-            }
-            for box, confidence, class_id in zip(
-                boxes,
-                found.detections.confidence.tolist(),
-                found.detections.class_id.tolist(),
-                strict=True,
-            )
-        ],
+        "count": len(objects),
+        "detections": objects,
     }
 
 

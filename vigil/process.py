@@ -13,10 +13,8 @@ from vigil.errors import CannotStartError, VigilError
 from vigil.sinks.broker import check_free
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
     from vigil.config.model import Config
+    from vigil.launch import Setup
 
 log = logging.getLogger(__name__)
 
@@ -24,22 +22,25 @@ OK, CRASHED = 0, 1
 """Exit statuses beside those of the errors."""
 
 _PORTS_TRIED = 100
+_SAME_SIGNAL = 0.5
+"""Seconds within which a signal is the first one again: `timeout` and others send it to group and process."""
 
 
-def serve(
-    config: Config, weights: Path, environ: Mapping[str, str], started: Callable[[], None] = lambda: None
-) -> int:
-    """Run the daemon until SIGTERM or SIGINT and return the exit status; a second signal ends at once."""
-    return asyncio.run(_serve(config, weights, environ, started))
+def serve(setup: Setup) -> int:
+    """Run the daemon until SIGTERM or SIGINT and return the exit status; a second signal ends at once.
+
+    SIGHUP has it read its configuration again.
+    """
+    return asyncio.run(_serve(setup))
 
 
-async def _serve(
-    config: Config, weights: Path, environ: Mapping[str, str], started: Callable[[], None]
-) -> int:
-    daemon = asyncio.create_task(app.run(config, weights, environ, started), name="daemon")
+async def _serve(setup: Setup) -> int:
+    daemon = asyncio.create_task(app.run(setup), name="daemon")
     loop = asyncio.get_running_loop()
+    stop = _Stop(daemon)
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop, daemon, number)
+        loop.add_signal_handler(number, stop, number)
+    loop.add_signal_handler(signal.SIGHUP, setup.reload_requested.set)
     try:
         await daemon
     except asyncio.CancelledError:
@@ -50,11 +51,21 @@ async def _serve(
     return CRASHED  # a daemon does not end by itself
 
 
-def _stop(daemon: asyncio.Task[None], number: signal.Signals) -> None:
-    if daemon.cancelling():
-        os._exit(128 + number)
-    log.info("%s: stopping", number.name)
-    daemon.cancel()
+class _Stop:
+    """Stops the daemon at the first signal and ends the process at a later one."""
+
+    def __init__(self, daemon: asyncio.Task[None]) -> None:
+        self._daemon = daemon
+        self._asked_at: float | None = None
+
+    def __call__(self, number: signal.Signals) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._asked_at is None:
+            log.info("%s: stopping", number.name)
+            self._asked_at = now
+            self._daemon.cancel()
+        elif now - self._asked_at > _SAME_SIGNAL:
+            os._exit(128 + number)
 
 
 def _failed(error: BaseException) -> int:

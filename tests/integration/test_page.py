@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from PIL import Image
 from playwright.async_api import Page, async_playwright, expect
 
-from tests.support.daemon import DaemonProcess
+from tests.support.broker import recorder
+from tests.support.daemon import DaemonProcess, free_port
 from vigil.inference.store import Store
 
 if TYPE_CHECKING:
@@ -67,7 +70,7 @@ async def test_tiles_show_every_camera() -> None:
         await expect(page.locator("#daemon-text")).to_have_text("running")
         for camera in _CAMERAS:
             tile = page.locator(f"[data-camera='{camera}']")
-            await expect(tile.locator(".state")).to_have_text("online")
+            await expect(tile.locator(".state")).to_have_text("live")
             await expect(tile.locator(".rates")).to_contain_text("capture")
             await expect(tile.locator(".rates")).to_contain_text("/2 fps")
             await expect(tile.locator(".chips")).to_contain_text("person", timeout=_SOON)
@@ -136,3 +139,63 @@ async def test_the_banner_tells_that_the_daemon_is_gone_and_goes_when_it_is_back
         async with DaemonProcess("demo", http_port=daemon.http_port):
             await expect(page.get_by_role("alert")).to_be_hidden(timeout=_SOON)
             await expect(page.locator("#cameras")).to_have_text("4 of 4 cameras up", timeout=_SOON)
+
+
+async def test_a_camera_is_disabled_and_enabled_by_keyboard_and_mouse() -> None:
+    """The menu is obeyed: the tile turns grey, API and MQTT say so, and enabling brings the picture back."""
+    async with DaemonProcess("demo") as daemon, browser_page() as page, recorder(daemon.mqtt_port) as heard:
+        await page.goto(daemon.url())
+        tile = page.locator("[data-camera='bench']")
+        await expect(tile.locator(".state")).to_have_text("live", timeout=_SOON)
+        await page.wait_for_selector("[data-camera='bench'].has-picture")
+        menu = tile.get_by_role("button", name="What to do with bench")
+        await menu.press("Enter")
+        await expect(tile.get_by_role("button", name="Disable")).to_be_focused()
+        await page.keyboard.press("Enter")
+        await expect(tile.locator(".state")).to_have_text("disabled", timeout=_SOON)
+        await expect(tile.locator(".state")).to_have_class("state off")
+        await expect(tile.locator("canvas")).to_have_css("filter", "grayscale(1)")
+        await expect(page.locator("#cameras")).to_have_text("3 of 3 cameras up")
+        assert (await daemon.get_json("/api/cameras/bench"))["state"] == "disabled"
+        await heard.until(lambda: heard.last("vigil/bench/enabled/state") == b"OFF")
+        await menu.click()
+        await expect(tile.get_by_role("button", name="Restart")).to_be_hidden()
+        await tile.get_by_role("button", name="Enable").click()
+        await expect(tile.locator(".state")).to_have_text("live", timeout=_SOON)
+        await expect(tile.locator(".note")).to_be_hidden(timeout=_SOON)
+        await heard.until(lambda: heard.last("vigil/bench/enabled/state") == b"ON")
+
+
+async def test_cameras_that_are_away_say_why_and_until_when(tmp_path: Path) -> None:
+    """Refused, disabled and black are told apart at a glance; a command that fails says so in its tile."""
+    config = tmp_path / "vigil.yaml"
+    config.write_text(
+        "model: {size: 96}\ncameras:\n"
+        f"  drive: {{url: 'rtsp://127.0.0.1:{free_port()}/stream2'}}\n"
+        f"  garden: {{url: 'photo:{photograph()}', enabled: false}}\n"
+        f"  cellar: {{url: 'photo:{_black(tmp_path)}'}}\n"
+    )
+    async with DaemonProcess("run", "-c", str(config)) as daemon, browser_page() as page:
+        await page.goto(daemon.url())
+        drive, garden, cellar = (
+            page.locator(f"[data-camera='{name}']") for name in ("drive", "garden", "cellar")
+        )
+        await expect(drive.locator(".state")).to_have_text("offline: refused", timeout=_SOON)
+        await expect(drive.locator(".state")).to_have_class("state bad")
+        await expect(drive.locator(".note")).to_have_text("cannot be reached")
+        await expect(drive.locator(".rates")).to_contain_text(re.compile(r"next try in \d+ s"), timeout=_SOON)
+        await expect(garden.locator(".state")).to_have_text("disabled")
+        await expect(garden.locator(".rates")).not_to_contain_text("next try")
+        await expect(cellar.locator(".state")).to_have_text("picture black", timeout=_SOON)
+        await expect(cellar.locator(".strip")).to_have_text("The picture is black.")
+        await daemon.kill()
+        await drive.get_by_role("button", name="What to do with drive").click()
+        await drive.get_by_role("button", name="Restart").click()
+        await expect(drive.get_by_role("alert")).to_have_text("restart failed: vigil does not answer")
+
+
+def _black(folder: Path) -> Path:
+    """Return a photograph taken with the lens cap on."""
+    path = folder / "black.png"
+    Image.new("RGB", (640, 360)).save(path)
+    return path

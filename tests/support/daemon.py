@@ -149,6 +149,14 @@ class DaemonProcess:
 
         await self.until(logged, within, f"log {text!r}")
 
+    async def wait_for_log_count(self, text: str, count: int, within: float = 10.0) -> None:
+        """Wait until `count` lines of the log hold `text`."""
+
+        async def logged() -> bool:
+            return self.log.count(text) >= count
+
+        await self.until(logged, within, f"log {text!r} {count} times")
+
     async def until(self, condition: Callable[[], Awaitable[bool]], within: float, what: str) -> None:
         """Wait for `condition()`; raises `DaemonError` when it comes too late or the process ends first."""
         clock = asyncio.get_running_loop().time

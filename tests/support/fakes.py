@@ -37,6 +37,12 @@ class FakeImage:
         self.writes += 1
         out[:] = self.value
 
+    def luma(self, stride: int) -> UInt8:
+        """Return the coarse grey picture."""
+        return np.full(
+            (-(-self.height // stride), -(-self.width // stride)), round(self.value * 255), np.uint8
+        )
+
     def to_bgr(self) -> UInt8:
         """Return the grey picture."""
         return np.full((self.height, self.width, 3), round(self.value * 255), np.uint8)

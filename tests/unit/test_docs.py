@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,23 +15,37 @@ from aiohttp import web
 
 from tests.support.metrics_page import table
 from vigil.cli import cli
+from vigil.config.address import SCHEMES, scheme_of
 from vigil.config.load import load
 from vigil.config.model import HttpConfig
-from vigil.core.types import CameraStatus, Detections, Model, Result
+from vigil.core.types import (
+    Action,
+    CameraHealth,
+    CameraState,
+    CameraStatus,
+    CameraView,
+    Condition,
+    Detections,
+    Model,
+    Result,
+)
 from vigil.metrics import CAPTURE_FAILURES, OFFER_DROPS, Metrics
 from vigil.sinks.messages import Messages
 from vigil.video.photo import ArrayImage
 from vigil.web.server import application
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from vigil.core.types import CameraView, Image
+    from vigil.config.model import CameraConfig
+    from vigil.core.types import CameraCommand, Image
 
 ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "docs/guide/cameras.md"
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
 ENVIRON = dict.fromkeys(("DRIVE_PASSWORD", "CAMERA_PASSWORD", "MQTT_PASSWORD"), "x")
 MODEL = Model("yolo11n", ("person", "cell phone"), stride=32, size=640)
+HEALTHY = CameraHealth("drive", CameraState.LIVE)
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -39,6 +54,20 @@ def blocks(page: Path, language: str) -> list[str]:
     """Return the page's fenced blocks of a language."""
     fenced = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     return [text for named, text in fenced if named == language]
+
+
+def code_words(page: Path) -> set[str]:
+    """Return every single word that the page sets as code."""
+    return set(re.findall(r"`(\w+)`", page.read_text(encoding="utf-8")))
+
+
+def first_column(page: Path, heading: str) -> list[str]:
+    """Return the words in the first column of the table under a column heading, in the table's order."""
+    table_of = re.search(
+        rf"^\| {heading} \|.*\n\|[-|]+\n((?:\|.*\n)+)", page.read_text("utf-8"), re.MULTILINE
+    )
+    assert table_of, f"{page.name} has no table of each {heading}"
+    return re.findall(r"^\| `(\w+)`", table_of[1], re.MULTILINE)
 
 
 def commands(page: Path) -> Iterator[list[str]]:
@@ -78,6 +107,14 @@ class StillDaemon:
     async def snapshot(self, camera: str) -> bytes | None:
         """Know no camera."""
         raise KeyError(camera)
+
+    async def command(self, command: CameraCommand) -> None:
+        """Know no camera."""
+        raise KeyError(command.camera)
+
+    async def reload(self) -> str:
+        """Change nothing."""
+        return ""
 
     async def decode(self, data: bytes) -> Image:
         """Return a black pixel for anything."""
@@ -163,18 +200,55 @@ async def test_the_http_page_has_every_route() -> None:
     """The page lists exactly the requests that are answered."""
     routes = application(StillDaemon(), HttpConfig()).router.routes()
     served = {
-        f"{route.method} {route.resource.canonical}"
+        f"{route.method} {route.resource.canonical.replace('{action}', action)}"
         for route in routes
         if isinstance(route.resource, web.Resource) and route.method != "HEAD"
+        for action in Action
     }
     page = (ROOT / "docs/reference/http.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `([A-Z]+ \S+)` \|", page, re.MULTILINE)) == served
 
 
-def test_the_http_page_has_every_reason() -> None:
-    """Why a camera is offline is one of the words listed there."""
-    page = (ROOT / "docs/reference/http.md").read_text(encoding="utf-8")
-    assert {f"`{reason}`" for reason in CAPTURE_FAILURES} <= set(re.findall(r"`\w+`", page))
+@pytest.mark.parametrize("values", [CAPTURE_FAILURES, CameraState, CameraStatus, Condition])
+def test_the_http_page_has_every_value(values: Iterable[str]) -> None:
+    """Every value that `reason`, `state`, `status` and `condition` of a camera can have is listed there."""
+    assert set(values) <= code_words(ROOT / "docs/reference/http.md")
+
+
+def test_the_http_page_shows_a_camera() -> None:
+    """The example of a camera has the keys of the real answer."""
+    shown = [json.loads(block) for block in blocks(ROOT / "docs/reference/http.md", "json")]
+    [camera] = [example for example in shown if "address" in example]
+    assert list(camera) == [field.name for field in fields(CameraView)]
+
+
+@pytest.mark.parametrize(
+    ("heading", "values"), [("state", CameraState), ("reason", CAPTURE_FAILURES), ("condition", Condition)]
+)
+def test_the_guide_explains_every_value(heading: str, values: Iterable[str]) -> None:
+    """Each state, reason and condition has one row that says what to do; none is left of one that is gone."""
+    assert sorted(first_column(GUIDE, heading)) == sorted(values)
+
+
+def test_the_guide_has_every_kind_of_source(tmp_path: Path) -> None:
+    """There is an example of each scheme, of plain paths and devices, of snapshots and of OpenCV."""
+    cameras: list[CameraConfig] = []
+    for block in blocks(GUIDE, "yaml"):
+        (tmp_path / "vigil.yaml").write_text(block, encoding="utf-8")
+        cameras += load(tmp_path / "vigil.yaml", ENVIRON).cameras.values()
+    # `file:` is the same as a plain path, whose scheme is `None`.
+    assert {scheme_of(camera.url) for camera in cameras} == {*SCHEMES, None} - {"file"}
+    assert any(camera.url == "/dev/video0" for camera in cameras)
+    assert any(
+        camera.snapshot_interval and camera.snapshot_interval < camera.read_timeout for camera in cameras
+    )
+    assert {camera.url.isdigit() for camera in cameras if camera.backend == "opencv"} == {True, False}
+
+
+@pytest.mark.parametrize("page", ["design/architecture.md", "reference/mqtt.md", "reference/metrics.md"])
+def test_pages_name_every_state(page: str) -> None:
+    """Where states are listed, none is missing."""
+    assert set(CameraState) <= code_words(ROOT / "docs" / page)
 
 
 def test_the_mqtt_page_has_every_topic() -> None:
@@ -184,7 +258,7 @@ def test_the_mqtt_page_has_every_topic() -> None:
     said = [
         messages.daemon_status(online=True),
         messages.info(["drive"]),
-        messages.camera_status("drive", CameraStatus.ONLINE),
+        *messages.camera_health(HEALTHY),
         messages.detections(result),
         *messages.objects("drive", {"person": 1}),
     ]
@@ -194,6 +268,9 @@ def test_the_mqtt_page_has_every_topic() -> None:
         rows.add((topic, "yes" if message.retain else "no", str(message.qos)))
     page = (ROOT / "docs/reference/mqtt.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(vigil/\S+)` \| (\w+) \| (\d) \|", page, re.MULTILINE)) == rows
+    commanded = messages.commands.replace("+", "<camera>")
+    assert f"| `{commanded}` | `ON`" in page
+    assert messages.command(commanded, b"OFF").camera == "<camera>"
 
 
 def test_the_mqtt_page_shows_the_payload_of_detections() -> None:
@@ -204,7 +281,23 @@ def test_the_mqtt_page_shows_the_payload_of_detections() -> None:
     said = json.loads(
         Messages("vigil", MODEL, "none").detections(Result("drive", 1, 0.0, 640, 480, box, {})).payload
     )
-    [block] = blocks(ROOT / "docs/reference/mqtt.md", "json")
-    shown = json.loads(block)
+    [shown] = [example for example in mqtt_examples() if "detections" in example]
     assert list(shown) == list(said)
     assert list(shown["detections"][0]) == list(said["detections"][0])
+
+
+def test_the_mqtt_page_shows_the_payload_of_health() -> None:
+    """The example has the keys of the real message, and the page the values they can have."""
+    said = next(
+        message
+        for message in Messages("vigil", MODEL, "none").camera_health(HEALTHY)
+        if "health" in message.topic
+    )
+    [shown] = [example for example in mqtt_examples() if "state" in example]
+    assert list(shown) == list(json.loads(said.payload))
+    assert {*CameraStatus, *Condition} <= code_words(ROOT / "docs/reference/mqtt.md")
+
+
+def mqtt_examples() -> list[dict[str, Any]]:
+    """Return the payloads that the MQTT page shows."""
+    return [json.loads(block) for block in blocks(ROOT / "docs/reference/mqtt.md", "json")]

@@ -23,8 +23,10 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "bench fleet",
         "process offline console",
         "app",
+        "launch",  # what `cli` hands to `app`; it imports for types only
         "daemon",
-        "supervisor",
+        "reload",
+        "supervisor messaging",
         "video inference analytics sinks web",
         "log",  # its set-up takes `config.model.LogConfig`
         "config metrics systemd",

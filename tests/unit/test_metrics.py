@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.fakes import Clock
 from vigil import __version__
+from vigil.core.types import CameraHealth, CameraState, Condition
 from vigil.metrics import CAPTURE_FAILURES, Metrics, RateMeter
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 COUNTED = {
     "vigil_camera_up",
+    "vigil_camera_state",
+    "vigil_camera_condition",
     "vigil_camera_capture_fps",
     "vigil_camera_inference_fps",
     "vigil_camera_frame_age_seconds",
@@ -29,6 +32,9 @@ COUNTED = {
     "vigil_capture_to_publish_seconds_count",
     "vigil_decode_cpu_seconds_total",
 }
+
+
+LIVE = CameraHealth("drive", CameraState.LIVE)
 
 
 @pytest.fixture
@@ -63,6 +69,8 @@ def test_camera_has_its_series_from_the_start() -> None:
     assert all(value == 0 for name in COUNTED for value in found[name])
     assert found["vigil_camera_target_fps"] == [5]
     assert len(found["vigil_camera_reconnects_total"]) == len(CAPTURE_FAILURES)
+    assert len(found["vigil_camera_state"]) == len(CameraState)
+    assert len(found["vigil_camera_condition"]) == len(Condition)
 
 
 def test_removed_camera_leaves_no_series() -> None:
@@ -74,8 +82,7 @@ def test_removed_camera_leaves_no_series() -> None:
     metrics.remove_camera("drive")
     assert of(metrics, "drive") == {}
     assert set(of(metrics, "door")) == set(before)
-    with pytest.raises(KeyError):
-        metrics.camera("drive")
+    assert metrics.camera("drive") is None
 
 
 def test_removed_camera_can_come_back_at_nought() -> None:
@@ -97,7 +104,7 @@ def test_frames_are_counted(clock: Clock) -> None:
     camera.dropped("not_due")
     camera.reconnecting("stalled")
     camera.inferred({"person": 2}, {"person": 1, "cell phone": 0})
-    camera.up(up=True)
+    camera.health(LIVE)
     value = metrics.registry.get_sample_value
     drive = {"camera": "drive"}
     assert value("vigil_frames_captured_total", drive) == 4
@@ -128,7 +135,7 @@ def test_ages_and_latencies_are_measured_from_capture(clock: Clock) -> None:
 
 def test_rate_is_that_of_the_last_ten_seconds(clock: Clock) -> None:
     """A camera's rate is right within seconds, and falls to nought ten seconds after its end."""
-    meter = RateMeter()
+    meter = RateMeter(clock.monotonic)
     assert meter.rate() == 0
     for _ in range(20):
         clock.now += 0.2
@@ -141,15 +148,97 @@ def test_rate_is_that_of_the_last_ten_seconds(clock: Clock) -> None:
     assert meter.rate() == 0
 
 
-def test_rarely_asked_rate_is_an_average(clock: Clock) -> None:
-    """Between two scrapes a minute apart the rate is that of the whole minute."""
-    meter = RateMeter()
-    clock.now += 60
-    meter.rate()
-    for _ in range(60):
+def test_rate_does_not_depend_on_who_asks(clock: Clock) -> None:
+    """A meter that is asked all the time and one that is never asked say the same."""
+    asked, alone = RateMeter(clock.monotonic), RateMeter(clock.monotonic)
+    for number in range(300):
+        clock.now += 0.1 if number < 150 else 0.5
+        for meter in (asked, alone):
+            meter.add()
+        asked.rate()
+    assert asked.rate() == alone.rate() == pytest.approx(2, abs=0.11)
+
+
+def test_rate_of_the_first_seconds_is_not_too_high(clock: Clock) -> None:
+    """A camera that has just begun is measured over the time since, and one frame alone is no rate."""
+    meter = RateMeter(clock.monotonic)
+    meter.add()
+    assert meter.rate() == 0
+    clock.now += 0.5
+    meter.add()
+    assert meter.rate() == pytest.approx(2)
+
+
+def test_rate_after_a_pause_begins_anew(clock: Clock) -> None:
+    """The time without events does not count against a camera that came back."""
+    meter = RateMeter(clock.monotonic)
+    meter.add()
+    clock.now += 100
+    for _ in range(11):
         meter.add()
-    clock.now += 60
-    assert meter.rate() == pytest.approx(1)
+        clock.now += 0.1
+    assert meter.rate() == pytest.approx(10 / 1.1)
+
+
+def test_health_is_one_of_each_kind() -> None:
+    """Exactly one state and one condition are 1, and `up` means live."""
+    metrics = Metrics()
+    camera = metrics.add_camera("drive", ["person"], 5.0)
+
+    def ones(family: str) -> list[str]:
+        named = [sample for sample in samples(metrics) if sample.name == f"vigil_camera_{family}"]
+        return [sample.labels[family] for sample in named if sample.value == 1]
+
+    def up() -> float | None:
+        return metrics.registry.get_sample_value("vigil_camera_up", {"camera": "drive"})
+
+    assert (ones("state"), ones("condition"), up()) == ([], [], 0)
+    camera.health(CameraHealth("drive", CameraState.LIVE, condition=Condition.FROZEN))
+    assert (ones("state"), ones("condition"), up()) == (["live"], ["frozen"], 1)
+    camera.health(CameraHealth("drive", CameraState.STALLED, "stalled"))
+    assert (ones("state"), ones("condition"), up()) == (["stalled"], ["ok"], 0)
+
+
+def labels_of(metrics: Metrics, name: str) -> set[str]:
+    """Return the labels that a family has series for."""
+    return {sample.labels["label"] for sample in samples(metrics) if sample.name == name}
+
+
+def test_labels_follow_the_configuration() -> None:
+    """A label that is reported no more loses its series, a new one starts at 0, the others go on counting."""
+    metrics = Metrics()
+    camera = metrics.add_camera("drive", ["person", "cell phone"], 5.0)
+    camera.inferred({"person": 2, "cell phone": 1}, {"person": 2, "cell phone": 1})
+    camera.aim(["person", "car"], 2.0)
+    for name in ("vigil_objects", "vigil_detections_total"):
+        assert labels_of(metrics, name) == {"person", "car"}
+    value = metrics.registry.get_sample_value
+    assert value("vigil_detections_total", {"camera": "drive", "label": "person"}) == 2
+    assert value("vigil_detections_total", {"camera": "drive", "label": "car"}) == 0
+    assert value("vigil_camera_target_fps", {"camera": "drive"}) == 2
+
+
+def test_inference_that_was_under_way_survives_new_labels() -> None:
+    """A worker that still counts a label that has just gone raises nothing: it would end the daemon."""
+    metrics = Metrics()
+    camera = metrics.add_camera("drive", ["person", "car"], 5.0)
+    camera.aim(["person"], 5.0)
+    camera.inferred({"person": 1, "car": 1}, {"person": 1, "car": 1})
+    assert metrics.registry.get_sample_value("vigil_objects", {"camera": "drive", "label": "person"}) == 1
+    assert labels_of(metrics, "vigil_objects") == {"person"}
+
+
+def test_reload_is_told(clock: Clock) -> None:
+    """A reload's outcome shows at once; the time is that of the last good one."""
+    metrics = Metrics()
+    value = metrics.registry.get_sample_value
+    metrics.reloaded(successful=True)
+    good = clock.now
+    clock.now += 5
+    assert value("vigil_config_last_reload_successful") == 1
+    metrics.reloaded(successful=False)
+    assert value("vigil_config_last_reload_successful") == 0
+    assert value("vigil_config_last_reload_success_timestamp_seconds") == good
 
 
 def test_nothing_is_exported_twice() -> None:

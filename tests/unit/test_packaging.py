@@ -126,7 +126,7 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     text = UNIT.read_text(encoding="utf-8")
     if shutil.which("systemd-analyze"):
         # The command is not installed where tests run, and a missing one is an error.
-        (tmp_path / UNIT.name).write_text(re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={sys.executable}", text))
+        (tmp_path / UNIT.name).write_text(re.sub(r"(?m)^Exec(\w+)=\S+", rf"Exec\1={sys.executable}", text))
         checked = subprocess.run(
             ["systemd-analyze", "verify", tmp_path / UNIT.name], capture_output=True, text=True, check=False
         )
@@ -140,7 +140,7 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
 
 
 def test_the_unit_agrees_with_the_daemon() -> None:
-    """Watchdog, time to stop and the status that is not restarted fit what vigil does."""
+    """Watchdog, time to stop, reload signal and the status that is not restarted fit what vigil does."""
     service = unit()["Service"]
     assert service["Type"] == "notify"
     assert int(service["WatchdogSec"]) > 2 * daemon._STUCK_AFTER
@@ -152,6 +152,7 @@ def test_the_unit_agrees_with_the_daemon() -> None:
         "-c",
         "/etc/vigil/vigil.yaml",
     ]
+    assert shlex.split(service["ExecReload"]) == ["/bin/kill", "-HUP", "$MAINPID"]
 
 
 def test_the_image_gets_the_files_it_copies() -> None:

@@ -17,6 +17,7 @@ from tests.support.fakes import PATIENCE
 from vigil import process
 from vigil.config.model import CameraConfig, Config
 from vigil.errors import CannotStartError
+from vigil.launch import Setup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,10 +32,15 @@ def taken() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+def setup() -> Setup:
+    """Return what the command line would hand over."""
+    return Setup(CONFIG, Path("vigil.yaml"), lambda: CONFIG, Path("weights.onnx"), {})
+
+
 def serve(monkeypatch: pytest.MonkeyPatch, daemon: Callable[..., object]) -> int:
     """Serve with this coroutine function in place of `app.run`."""
     monkeypatch.setattr("vigil.process.app.run", daemon)
-    return process.serve(CONFIG, Path("weights.onnx"), {})
+    return process.serve(setup())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -53,10 +59,30 @@ def test_signal_stops_in_order(monkeypatch: pytest.MonkeyPatch, number: signal.S
     assert said == ["goodbye"]
 
 
+def test_hangup_asks_for_a_reload_and_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGHUP sets what the reload waits for, each time anew, and the daemon goes on."""
+    reloads = 0
+
+    async def daemon(given: Setup) -> None:
+        nonlocal reloads
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+            async with asyncio.timeout(PATIENCE):
+                await given.reload_requested.wait()
+            given.reload_requested.clear()
+            reloads += 1
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(PATIENCE)
+
+    assert serve(monkeypatch, daemon) == process.OK
+    assert reloads == 2
+
+
 def test_second_signal_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon that hangs in its goodbye is ended by a second signal, with the shell's status for it."""
     ended: list[int] = []
     monkeypatch.setattr("vigil.process.os._exit", ended.append)
+    monkeypatch.setattr("vigil.process._SAME_SIGNAL", -1.0)
 
     async def daemon(*_args: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -70,6 +96,26 @@ def test_second_signal_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     serve(monkeypatch, daemon)
     assert ended == [128 + signal.SIGINT]
+
+
+def test_one_signal_that_comes_twice_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `timeout` sends to the group and to the process within a moment is one wish to stop, in order."""
+    ended: list[int] = []
+    monkeypatch.setattr("vigil.process.os._exit", ended.append)
+    monkeypatch.setattr("vigil.process._SAME_SIGNAL", PATIENCE)
+
+    async def daemon(*_args: object) -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            await asyncio.sleep(PATIENCE)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            for _ in range(10):
+                await asyncio.sleep(0)
+
+    assert serve(monkeypatch, daemon) == process.OK
+    assert ended == []
 
 
 @pytest.mark.parametrize(

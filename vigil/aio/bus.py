@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 T = TypeVar("T")
 
@@ -56,6 +57,15 @@ class Bus(Generic[T]):
         subscription: Subscription[T] = Subscription(name, capacity, self._on_drop)
         self._subscriptions.append(subscription)
         return subscription
+
+    @contextmanager
+    def subscription(self, name: str, *, capacity: int = 10_000) -> Iterator[Subscription[T]]:
+        """Give a subscription that ends with the `with` block."""
+        subscription = self.subscribe(name, capacity=capacity)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.remove(subscription)
 
     def publish(self, items: Sequence[T]) -> None:
         """Give every subscription these messages, in order. Only in the loop's own thread."""

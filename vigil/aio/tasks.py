@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 class Backoff:
     """Bounds of the waits between tries, in seconds."""
 
+    least: float = 0.5
+    """No wait is shorter: a draw near 0 after a refusal would be a second try of the same instant."""
     first: float = 1.0
     longest: float = 60.0
     slow: float = 300.0
@@ -44,9 +46,13 @@ async def keep_running(
     name: str,
     backoff: Backoff | None = None,
     on_failure: Callable[[Exception, float], None] | None = None,
+    was_healthy: Callable[[], bool] | None = None,
     jitter: Callable[[float, float], float] = random.uniform,
 ) -> None:
     """Run `run()` again whenever it fails, until it returns, is cancelled or raises a `FatalError`.
+
+    The waits start anew after a run that `was_healthy()`, by default one that lasted
+    `backoff.healthy_after` seconds.
 
     `on_failure(error, wait)` hears of each failure before the wait of that many seconds; without it,
     one line is logged. An unexpected exception is logged with its traceback and retried as well.
@@ -61,7 +67,8 @@ async def keep_running(
         except FatalError:
             raise
         except Exception as error:  # noqa: BLE001 -- the one place that decides on a retry
-            failures = 1 if loop.time() - started >= backoff.healthy_after else failures + 1
+            lasted = loop.time() - started >= backoff.healthy_after
+            failures = 1 if (was_healthy() if was_healthy else lasted) else failures + 1
             wait = _next_wait(error, failures, backoff, jitter)
             _report(error, wait, name, on_failure)
         else:
@@ -73,8 +80,9 @@ def _next_wait(
     error: Exception, failures: int, backoff: Backoff, jitter: Callable[[float, float], float]
 ) -> float:
     slow = isinstance(error, RetryableError) and error.slow
-    # Half a second at least: a draw near 0 after a refusal would be a second try of the same instant.
-    return max(0.5, jitter(0.0, backoff.ceiling(failures, slow=slow)))
+    ceiling = backoff.ceiling(failures, slow=slow)
+    # What is slow is never tried soon: hammering a login locks the account.
+    return max(backoff.least, jitter(ceiling / 2 if slow else 0.0, ceiling))
 
 
 def _report(

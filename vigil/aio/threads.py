@@ -79,6 +79,22 @@ def _set_exception(future: asyncio.Future[T], error: object) -> None:
         future.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
 
 
+class Post(Generic[T]):
+    """Hands what any thread gives it to a handler on the loop."""
+
+    def __init__(self, handler: Callable[[T], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._handler = handler
+
+    def __call__(self, item: T) -> None:
+        """Have the handler called with `item`, soon."""
+        try:
+            self._loop.call_soon_threadsafe(self._handler, item)
+        except RuntimeError:
+            # The loop is closed: the thread was abandoned at shutdown.
+            return
+
+
 class Signal:
     """A flag that any thread may set and one task waits for."""
 

@@ -41,7 +41,7 @@ def encode_jpeg(bgr: UInt8, quality: int = 85) -> bytes:
 def _draw(canvas: UInt8, box: list[int], text: str, colour: tuple[int, int, int], unit: float) -> None:
     bgr = colour[::-1]
     left, top, right, bottom = box
-    scale, thick = max(0.4, 0.6 * unit), max(1, round(2 * unit))
+    scale, thick = max(0.5, 0.7 * unit), max(1, round(2 * unit))
     cv2.rectangle(canvas, (left, top), (right, bottom), bgr, thick, cv2.LINE_AA)
     (width, height), base = cv2.getTextSize(text, _FONT, scale, max(1, thick // 2))
     above = top - height - base - 4

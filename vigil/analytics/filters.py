@@ -32,6 +32,10 @@ class ClassFilter:
         """The ids of the reported classes, ascending."""
         return [int(index) for index in np.flatnonzero(np.isfinite(self.thresholds))]
 
+    def labels(self, model: Model) -> list[str]:
+        """Return the labels of the reported classes."""
+        return [model.names[index] for index in self.wanted]
+
     def apply(self, detections: Detections) -> Detections:
         """Return the boxes that the camera reports."""
         keep = detections.confidence >= self.thresholds[detections.class_id]

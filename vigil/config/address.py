@@ -31,7 +31,7 @@ _CUT_LOGIN = re.compile(r"#.*@", re.DOTALL)
 _USERINFO = re.compile(r"((?://|^(?![^/@]*://))[^/:@\s]*):.*@", re.DOTALL)
 _NO_SCHEME = re.compile(r"[^/]*:[^/]*@")
 """A login where a file's path should be: `viewer:secret@host`."""
-_SECRET_WORD = re.compile(r"(?i)((?:pass\w*|pwd|secret|auth|\w*token|\w*key)\s*[=:])[^&\s]+")
+_SECRET_WORD = re.compile(r"(?i)((?:pass\w*|pwd|[\w-]*pw|secret|auth|\w*token|\w*key)\s*[=:])[^&\s]+")
 
 
 class Address(NamedTuple):

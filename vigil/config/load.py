@@ -6,6 +6,7 @@ into cameras -> pydantic. Problems of all steps are collected and reported toget
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -13,18 +14,17 @@ from pydantic import ValidationError
 from vigil.config.address import CREDENTIALS, NETWORK_SCHEMES, scheme_of, split_address
 from vigil.config.environment import expand, override
 from vigil.config.explain import explain
-from vigil.config.model import Config
+from vigil.config.model import CameraConfig, Config
 from vigil.config.schema import ConfigFile, Schema, schema
 from vigil.config.tree import Entry, Leaf, Place, Reader, Table, plain
 from vigil.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from vigil.config.tree import Tree
 
-__all__ = ["load", "schema"]
+__all__ = ["camera_of", "load", "schema"]
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
@@ -37,6 +37,19 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     shape = Schema.of_file()
     root = _assemble(tree or Table(Place(str(path), 1, 1, ""), {}), environ, shape, problems)
     return _validated(root, path.parent, shape, problems)
+
+
+def camera_of(url: str, **keys: str | None) -> CameraConfig:
+    """Return a camera from values of a command line; raises `ConfigError`."""
+    given = {"url": url, **{key: value for key, value in keys.items() if value is not None}}
+    try:
+        return CameraConfig.model_validate(given, context=Path.cwd())
+    except ValidationError as error:
+        problems = [
+            Problem("command line", 0, 0, ".".join(map(str, found["loc"])), found["msg"])
+            for found in error.errors(include_input=False, include_url=False)
+        ]
+        raise ConfigError(problems) from None
 
 
 def _text(path: Path) -> str:

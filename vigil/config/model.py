@@ -37,6 +37,7 @@ from vigil.config.units import (
     CameraName,
     Confidence,
     Count,
+    Duration,
     Fraction,
     Port,
     SecretFile,
@@ -184,12 +185,26 @@ class CameraDefaults(_WithPassword):
     """Every camera key but the address: what `defaults` may give to all cameras."""
 
     enabled: bool = Field(default=True, description="Whether the camera is watched.")
+    backend: Literal["auto", "opencv"] = Field(
+        default="auto",
+        description="What opens the camera: FFmpeg's libraries, or `opencv` for what only OpenCV opens, "
+        "such as a GStreamer pipeline.",
+    )
     transport: Literal["tcp", "udp"] = Field(default="tcp", description="How RTSP carries the video.")
+    snapshot_interval: Timeout | None = Field(
+        default=None,
+        description="Fetch a single picture from the address this often, instead of reading a stream.",
+    )
     open_timeout: Timeout = Field(
         default="10s", validate_default=True, description="Longest wait for the camera to answer."
     )
     read_timeout: Timeout = Field(
         default="10s", validate_default=True, description="Longest wait for the next frame."
+    )
+    frozen_after: Duration = Field(
+        default="1m",
+        validate_default=True,
+        description="Time without a single changed pixel that makes a picture `frozen`; 0s never does.",
     )
     detect: DetectConfig = Field(
         default_factory=DetectConfig, description="What is looked for, and how often."
@@ -203,7 +218,8 @@ class CameraConfig(CameraDefaults):
     url: Text = Field(
         json_schema_extra={"x-expects": "an address such as rtsp://host/stream, or a file's path"},
         description="Address of the stream, without user name and password: "
-        "rtsp, rtsps, rtmp, http, https, udp, file, photo:<image>, or a file's path.",
+        "rtsp, rtsps, rtmp, http, https, udp, file, photo:<image>, or the path of a file, a folder of files "
+        "or of a device (/dev/video0).",
     )
 
     @model_validator(mode="before")
@@ -222,6 +238,11 @@ class CameraConfig(CameraDefaults):
     @classmethod
     def _checked(cls, url: str, info: ValidationInfo) -> str:
         scheme = scheme_of(url)
+        if info.data.get("backend") == "opencv" and scheme is None:
+            if has_credentials(info.data):
+                raise wrong("takes no login; leave out `username` and `password`")
+            beside = beside_file(Path(url), info)
+            return str(beside) if beside.exists() else url
         if scheme in NETWORK_SCHEMES:
             return checked_address(url, info.data)
         if scheme is not None and scheme not in SCHEMES:

@@ -38,6 +38,9 @@ class Image(Protocol):
     def write_rgb(self, out: Float32) -> None:
         """Scale (bilinear) into `out`, a `(3, h, w)` float32 view, as RGB planes in 0..1."""
 
+    def luma(self, stride: int) -> UInt8:
+        """Return every `stride`-th pixel of every `stride`-th row of the luma plane, `(h, w)`."""
+
     def to_bgr(self) -> UInt8:
         """Return the whole picture as `(height, width, 3)` uint8 BGR."""
 
@@ -100,6 +103,29 @@ class Model:
         return np.array([index[label] for label in labels], np.int32)
 
 
+class CameraState(StrEnum):
+    """Where a camera is in its life."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    STALLED = "stalled"
+    """The connection stands and no frame comes."""
+    OFFLINE = "offline"
+    UNAUTHORIZED = "unauthorized"
+    DISABLED = "disabled"
+
+
+class Condition(StrEnum):
+    """What a live camera's picture is like."""
+
+    OK = "ok"
+    FROZEN = "frozen"
+    """Frames come and show the same pixels, all of them: a camera's encoder hangs."""
+    BLACK = "black"
+    BLINDED = "blinded"
+    """One even surface: covered, sprayed or dazzled."""
+
+
 class CameraStatus(StrEnum):
     """What `vigil/<camera>/status` says."""
 
@@ -109,12 +135,39 @@ class CameraStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class StatusChange:
-    """A camera came, went, or was switched off; `reason` is a short word such as `refused`."""
+class CameraHealth:
+    """How a camera is; `reason` is a short word such as `refused` while it is neither live nor disabled."""
 
     camera: str
-    status: CameraStatus
+    state: CameraState
     reason: str = ""
+    condition: Condition = Condition.OK
+
+    @property
+    def status(self) -> CameraStatus:
+        """What `vigil/<camera>/status` says of this."""
+        match self.state:
+            case CameraState.LIVE:
+                return CameraStatus.ONLINE
+            case CameraState.DISABLED:
+                return CameraStatus.DISABLED
+            case _:
+                return CameraStatus.OFFLINE
+
+
+@dataclass(frozen=True, slots=True)
+class CameraIntroduced:
+    """A camera of the configuration, and all that it reports from now on."""
+
+    camera: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CameraGone:
+    """A camera left the configuration: nothing of it may stay behind."""
+
+    camera: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,19 +188,38 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class CameraView:
-    """What people and programs are shown of a camera; `address` carries no password."""
+    """What people and programs are shown of a camera; `retry_at` is Unix time."""
 
     name: str
     address: str
     status: CameraStatus
+    state: CameraState
     reason: str
+    condition: Condition
+    retry_at: float | None
     capture_fps: float
     inference_fps: float
     target_fps: float
     counts: Mapping[str, int]
 
 
-BusMessage: TypeAlias = Result | StatusChange
+class Action(StrEnum):
+    """What a person can ask of a camera."""
+
+    ENABLE = "enable"
+    DISABLE = "disable"
+    RESTART = "restart"
+
+
+@dataclass(frozen=True, slots=True)
+class CameraCommand:
+    """A wish, from MQTT or HTTP, on its way to the supervisor."""
+
+    camera: str
+    action: Action
+
+
+BusMessage: TypeAlias = Result | CameraHealth | CameraIntroduced | CameraGone
 
 
 def topic_label(name: str) -> str:

@@ -102,7 +102,7 @@ def _suppress(box: Float32, confidence: Float32, group: Indices, iou: float) -> 
     """Return the indices that greedy NMS within each group keeps, best first."""
     if not len(box):
         return np.empty(0, np.intp)
-    corner = np.clip(box, -_FAR, _FAR)
+    corner = np.clip(box, -_FAR, _FAR).astype(np.float64)  # the shift below would cost float32 a digit
     # OpenCV keeps groups apart by the largest coordinate, which presumes that none is negative.
     corner[:, :2] += _FAR - corner[:, 2:] / 2
     kept = cv2.dnn.NMSBoxesBatched(corner.tolist(), confidence.tolist(), group.tolist(), 0.0, iou)

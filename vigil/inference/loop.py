@@ -60,8 +60,11 @@ class InferenceLoop:
         self._busy_since: dict[int, float] = {}
         self._waiting_since: float | None = None
 
-    def add_camera(self, camera: str, *, fps: float, weight: float, floor: float) -> None:
-        """Infer a camera `fps` times per second; boxes under `floor` confidence are never made."""
+    def set_camera(self, camera: str, *, fps: float, weight: float, floor: float) -> None:
+        """Infer a camera `fps` times per second; boxes under `floor` confidence are never made.
+
+        A camera that is inferred already changes its rate, weight and floor.
+        """
         with self._changed:
             self._schedule.add(camera, fps=fps, weight=weight, floor=floor, now=time.monotonic())
 
@@ -76,8 +79,9 @@ class InferenceLoop:
             offer = self._schedule.offer(frame, time.monotonic())
             if offer is Offer.KEPT:
                 self._work_arrived()
-        if offer in {Offer.OVERWROTE, Offer.NOT_DUE}:
-            self._metrics.camera(frame.camera).dropped(offer.value)
+        lost = offer in {Offer.OVERWROTE, Offer.NOT_DUE}
+        if lost and (series := self._metrics.camera(frame.camera)) is not None:
+            series.dropped(offer.value)
 
     async def detect(self, image: Image, confidence: float) -> Detections:
         """Find objects in one picture, in its turn; raises `BusyError` when too many wait."""

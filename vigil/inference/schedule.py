@@ -128,7 +128,15 @@ class Schedule:
         return len(self._uploads)
 
     def add(self, camera: str, *, fps: float, weight: float, floor: float, now: float) -> None:
-        """Schedule a camera at `fps` inferences per second; it is due at once."""
+        """Schedule a camera at `fps` inferences per second; it is due at once.
+
+        A camera that is scheduled already changes its rate, weight and floor from its next frame on.
+        """
+        entry = self._entries.get(camera)
+        if entry is not None:
+            entry.due_at += 1.0 / fps - entry.period
+            entry.period, entry.weight, entry.floor = 1.0 / fps, weight, floor
+            return
         self._entries[camera] = _Entry(1.0 / fps, weight, floor, due_at=now, last_taken=now)
 
     def remove(self, camera: str) -> None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vigil import __version__
-from vigil.core.types import UNTRACKED, topic_label
+from vigil.core.types import UNTRACKED, Action, CameraCommand, CameraState, topic_label
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
-    from vigil.core.types import CameraStatus, Model, Result
+    from vigil.core.types import CameraHealth, Model, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Messages:
         """Return `<prefix>/status`, which is the last will too."""
         return Message(f"{self._prefix}/status", b"online" if online else b"offline", qos=1, retain=True)
 
-    def info(self, cameras: Sequence[str]) -> Message:
+    def info(self, cameras: Iterable[str]) -> Message:
         """Return `<prefix>/info`: what runs here."""
         about = {
             "version": __version__,
@@ -48,9 +48,36 @@ class Messages:
         }
         return Message(f"{self._prefix}/info", _json(about), retain=True)
 
-    def camera_status(self, camera: str, status: CameraStatus) -> Message:
-        """Return `<prefix>/<camera>/status`."""
-        return Message(f"{self._prefix}/{camera}/status", status.value.encode(), qos=1, retain=True)
+    def camera_health(self, health: CameraHealth) -> list[Message]:
+        """Return `<prefix>/<camera>/status`, the details in `health`, and the switch's `enabled/state`."""
+        base = f"{self._prefix}/{health.camera}"
+        details = {
+            "state": health.state.value,
+            "reason": health.reason,
+            "picture": health.condition.value,
+        }
+        enabled = b"OFF" if health.state is CameraState.DISABLED else b"ON"
+        return [
+            Message(f"{base}/status", health.status.value.encode(), qos=1, retain=True),
+            Message(f"{base}/health", _json(details), qos=1, retain=True),
+            Message(f"{base}/enabled/state", enabled, qos=1, retain=True),
+        ]
+
+    @property
+    def commands(self) -> str:
+        """The topic filter under which commands arrive."""
+        return f"{self._prefix}/+/enabled/set"
+
+    def command(self, topic: str, payload: bytes) -> CameraCommand:
+        """Return what a message asks for; raises `ValueError` that says what would be right."""
+        camera = topic.removeprefix(f"{self._prefix}/").removesuffix("/enabled/set")
+        match payload:
+            case b"ON":
+                return CameraCommand(camera, Action.ENABLE)
+            case b"OFF":
+                return CameraCommand(camera, Action.DISABLE)
+            case _:
+                raise ValueError("ON or OFF is wanted")
 
     def objects(self, camera: str, counts: Mapping[str, int]) -> list[Message]:
         """Return the counts of all labels in one message, and each label's in its own."""

@@ -12,16 +12,18 @@ import ssl
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from paho.mqtt.client import Client
+from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
-from vigil.aio.threads import Signal, call_in_thread
+from vigil.aio.threads import Post, Signal, call_in_thread
 from vigil.errors import RetryableError
+from vigil.sinks.messages import Message
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vigil.config.model import MqttConfig
     from vigil.metrics import Metrics
-    from vigil.sinks.messages import Message
 
 _CONNECT_TIMEOUT = 5.0
 _ANSWER_TIMEOUT = 10.0
@@ -38,9 +40,18 @@ class BrokerError(RetryableError):
 class Session:
     """One connection to the broker, from `open` to `close`."""
 
-    def __init__(self, settings: MqttConfig, host: str, port: int, will: Message, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: MqttConfig,
+        address: tuple[str, int],
+        will: Message,
+        metrics: Metrics,
+        on_message: Callable[[Message], None],
+    ) -> None:
+        """`address` is host and port; `on_message` hears, on the loop, what `subscribe` asked for."""
         self._settings = settings
-        self._address = (host, port)
+        self._address = address
+        self._arrived = Post(on_message)
         self._will = will
         self._metrics = metrics
         self._answered, self._lost = Signal(), Signal()
@@ -70,6 +81,10 @@ class Session:
             raise BrokerError(f"broker {host}:{port} accepts and does not answer") from None
         if self._refusal:
             raise BrokerError(f"broker {host}:{port} refuses: {self._refusal}")
+
+    def subscribe(self, topic_filter: str) -> None:
+        """Ask for messages."""
+        self._client.subscribe(topic_filter, qos=1)
 
     def publish(self, message: Message) -> None:
         """Send without waiting; what nobody retains is dropped, counted, when the broker is slow."""
@@ -121,6 +136,7 @@ class Session:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
+        client.on_message = self._on_message
         return client
 
     def _on_connect(self, _client: Client, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
@@ -132,6 +148,11 @@ class Session:
             self._refusal = f"it closed the connection ({code})"
         self._answered.set()
         self._lost.set()
+
+    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        # A retained command is an old one, said to somebody who is no longer there.
+        if not message.retain:
+            self._arrived(Message(message.topic, bytes(message.payload)))
 
     def _on_publish(self, _client: Client, _data: Any, _id: int, _code: Any, _properties: Any) -> None:
         self._finished()

@@ -7,16 +7,25 @@ import logging
 from typing import TYPE_CHECKING
 
 from vigil.aio.tasks import Backoff, keep_running
-from vigil.core.types import BusMessage, CameraStatus, Result, StatusChange
+from vigil.core.types import (
+    BusMessage,
+    CameraGone,
+    CameraHealth,
+    CameraIntroduced,
+    CameraState,
+    Result,
+)
+from vigil.sinks.messages import Message
 from vigil.sinks.mqtt import BrokerError, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from vigil.aio.bus import Subscription
     from vigil.config.model import MqttConfig
+    from vigil.core.types import CameraCommand
     from vigil.metrics import Metrics
-    from vigil.sinks.messages import Message, Messages
+    from vigil.sinks.messages import Messages
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +35,7 @@ _GOODBYE = 2.0
 
 
 class MqttPublisher:
-    """Keeps a session to the broker and tells it what happens."""
-
-    name = "mqtt"
+    """Keeps a session to the broker, tells it what happens, and hears what is asked of cameras."""
 
     def __init__(
         self,
@@ -37,6 +44,7 @@ class MqttPublisher:
         messages: Messages,
         subscription: Subscription[BusMessage],
         metrics: Metrics,
+        on_command: Callable[[CameraCommand], None],
     ) -> None:
         """`address` is the broker's host and port, which are not in `settings` for an embedded one."""
         self._settings = settings
@@ -44,18 +52,13 @@ class MqttPublisher:
         self._messages = messages
         self._subscription = subscription
         self._metrics = metrics
+        self._on_command = on_command
         self._session: Session | None = None
         self._retained: dict[str, Message] = {}
         self._counts: dict[str, Mapping[str, int]] = {}
-        self._online: set[str] = set()
+        self._live: set[str] = set()
         self._complained = False
-
-    def introduce(self, cameras: Mapping[str, CameraStatus], labels: Mapping[str, Iterable[str]]) -> None:
-        """Set the first retained state: who is there, and every count at 0."""
-        self._keep([self._messages.daemon_status(online=True), self._messages.info(list(cameras))])
-        for camera, status in cameras.items():
-            self._keep([self._messages.camera_status(camera, status)])
-            self._count(camera, dict.fromkeys(labels[camera], 0))
+        self._keep([messages.daemon_status(online=True)])
 
     async def run(self) -> None:
         """Publish until cancelled; then leave counts at 0 and `offline` behind."""
@@ -71,32 +74,62 @@ class MqttPublisher:
 
     async def _consume(self) -> None:
         async for message in self._subscription:
-            if isinstance(message, Result):
-                self._tell(message)
-            else:
-                self._status(message)
-
-    def _status(self, change: StatusChange) -> None:
-        self._keep([self._messages.camera_status(change.camera, change.status)])
-        if change.status is CameraStatus.ONLINE:
-            self._online.add(change.camera)
-        else:
-            # Nobody is seen by a camera that does not see, whatever results are still on their way.
-            self._online.discard(change.camera)
-            self._count(change.camera, dict.fromkeys(self._counts.get(change.camera, {}), 0))
+            match message:
+                case Result():
+                    self._tell(message)
+                case CameraHealth():
+                    self._tell_health(message)
+                case CameraIntroduced(camera, labels):
+                    self._introduce(camera, labels)
+                case CameraGone(camera):
+                    self._forget(camera)
 
     def _tell(self, result: Result) -> None:
-        if result.camera in self._online and self._counts.get(result.camera) != result.counts:
+        known = self._counts.get(result.camera)
+        if known is None:
+            return  # a last result of a camera that is gone
+        if result.camera in self._live and result.counts.keys() == known.keys():
             self._count(result.camera, result.counts)
         if self._session is None:
             self._metrics.mqtt_dropped.labels("disconnected").inc()
             return
         self._session.publish(self._messages.detections(result))
-        self._metrics.camera(result.camera).published(result.captured_at)
+        if (series := self._metrics.camera(result.camera)) is not None:
+            series.published(result.captured_at)
+
+    def _tell_health(self, health: CameraHealth) -> None:
+        self._keep(self._messages.camera_health(health))
+        if health.state is CameraState.LIVE:
+            self._live.add(health.camera)
+        else:
+            # Nobody is seen by a camera that does not see, whatever results are still on their way.
+            self._live.discard(health.camera)
+            self._count(health.camera, dict.fromkeys(self._counts.get(health.camera, {}), 0))
+
+    def _introduce(self, camera: str, labels: Iterable[str]) -> None:
+        """Start a camera's counts at 0, and take back those of labels that it reports no more."""
+        fresh = dict.fromkeys(labels, 0)
+        stale = {label: 0 for label in self._counts.get(camera, {}) if label not in fresh}
+        self._retract(message.topic for message in self._messages.objects(camera, stale)[1:])
+        self._counts[camera] = fresh
+        self._keep(self._messages.objects(camera, fresh))
+        self._keep([self._messages.info(self._counts)])
+
+    def _forget(self, camera: str) -> None:
+        """Take back everything that was said of a camera."""
+        counts = self._counts.pop(camera, {})
+        self._live.discard(camera)
+        gone = [
+            *self._messages.objects(camera, counts),
+            *self._messages.camera_health(CameraHealth(camera, CameraState.DISABLED)),
+        ]
+        self._retract(message.topic for message in gone)
+        self._keep([self._messages.info(self._counts)])
 
     def _count(self, camera: str, counts: Mapping[str, int]) -> None:
-        self._counts[camera] = counts
-        self._keep(self._messages.objects(camera, counts))
+        if self._counts.get(camera) != counts:
+            self._counts[camera] = counts
+            self._keep(self._messages.objects(camera, counts))
 
     def _keep(self, messages: Iterable[Message]) -> None:
         """Publish what changed of the retained state, now or at the next connect."""
@@ -106,14 +139,19 @@ class MqttPublisher:
                 if self._session is not None:
                     self._session.publish(message)
 
+    def _retract(self, topics: Iterable[str]) -> None:
+        """Have the broker forget topics; an empty retained message does that."""
+        self._keep(Message(topic, b"", qos=1, retain=True) for topic in topics)
+
     async def _run_session(self) -> None:
         """Hold one connection; raises `BrokerError` when it cannot be had or is lost."""
         host, port = self._address
         will = self._messages.daemon_status(online=False)
-        session = Session(self._settings, host, port, will, self._metrics)
+        session = Session(self._settings, self._address, will, self._metrics, self._command)
         try:
             await session.open()
             log.info("mqtt: connected to %s:%d", host, port)
+            session.subscribe(self._messages.commands)
             self._session, self._complained = session, False
             self._metrics.mqtt_connected.set(1)
             for message in self._retained.values():
@@ -127,6 +165,18 @@ class MqttPublisher:
                 self._session = None
                 await session.close()
 
+    def _command(self, message: Message) -> None:
+        """Hand a command on; one that makes no sense, or names no camera of ours, is only a log line."""
+        try:
+            command = self._messages.command(message.topic, message.payload)
+        except ValueError as error:
+            log.warning("mqtt: %s says %r: %s", message.topic, message.payload[:40], error)
+            return
+        if command.camera in self._counts:
+            self._on_command(command)
+        else:
+            log.warning("mqtt: %s: there is no camera %r", message.topic, command.camera)
+
     def _away(self, error: Exception, wait: float) -> None:
         if not self._complained:
             self._complained = True
@@ -139,7 +189,11 @@ class MqttPublisher:
         for camera, counts in self._counts.items():
             for message in self._messages.objects(camera, dict.fromkeys(counts, 0)):
                 session.publish(message)
-            session.publish(self._messages.camera_status(camera, CameraStatus.OFFLINE))
+            status, health, _switch = self._messages.camera_health(
+                CameraHealth(camera, CameraState.OFFLINE, "stopped")
+            )
+            session.publish(status)
+            session.publish(health)
         session.publish(self._messages.daemon_status(online=False))
         await session.drained(_GOODBYE)
         await session.close()

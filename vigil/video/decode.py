@@ -19,6 +19,11 @@ _PLANES = (1, 2, 0)
 """Where the planes of FFmpeg's `gbrpf32` belong in RGB order."""
 
 
+_LUMA_FIRST = ("yuv", "nv12", "nv21", "gray")
+"""Formats whose first plane is luma, a byte a pixel where `bits` says so."""
+_BYTE = 8
+
+
 class Scalers:
     """The scalers of one source: as many as are in use at the same time, which is one for a camera.
 
@@ -77,6 +82,15 @@ class YuvImage:
         for index, plane in zip(_PLANES, planar.planes, strict=True):
             rows = np.frombuffer(memoryview(plane), np.float32).reshape(plane.height, plane.line_size // 4)
             out[index] = rows[:, :width]
+
+    def luma(self, stride: int) -> UInt8:
+        """Return every `stride`-th pixel of every `stride`-th row of the luma plane, `(h, w)`."""
+        frame = self._frame
+        if not frame.format.name.startswith(_LUMA_FIRST) or frame.format.components[0].bits != _BYTE:
+            frame = frame.reformat(format="gray")
+        plane = frame.planes[0]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        return rows[: frame.height : stride, : frame.width : stride]
 
     def to_bgr(self) -> UInt8:
         """Return the whole picture as `(height, width, 3)` uint8 BGR."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vigil.video.folder import FolderSource
+from vigil.video.opencv import OpenCvSource
 from vigil.video.photo import PhotoSource
+from vigil.video.snapshot import SnapshotSource
 from vigil.video.stream import StreamSource
 
 if TYPE_CHECKING:
@@ -14,6 +18,13 @@ if TYPE_CHECKING:
 
 def open_source(camera: CameraConfig, pause: Pause) -> Source:
     """Return the source, not opened yet."""
+    if camera.backend == "opencv":
+        return OpenCvSource(camera, pause)
     if camera.url.startswith("photo:"):
         return PhotoSource(camera.url, pause)
+    if camera.snapshot_interval is not None:
+        return SnapshotSource(camera, pause, camera.snapshot_interval)
+    folder = Path(camera.url.removeprefix("file:"))
+    if folder.is_dir():
+        return FolderSource(folder, camera, pause)
     return StreamSource(camera, pause)

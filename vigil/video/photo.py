@@ -55,6 +55,11 @@ class ArrayImage:
         for index, plane in enumerate(reversed(cv2.split(scaled))):
             np.multiply(plane, np.float32(1 / 255), out=out[index])
 
+    def luma(self, stride: int) -> UInt8:
+        """Return every `stride`-th pixel of every `stride`-th row as luma, `(h, w)`."""
+        coarse = np.ascontiguousarray(self._bgr[::stride, ::stride])
+        return np.asarray(cv2.cvtColor(coarse, cv2.COLOR_BGR2GRAY), np.uint8)
+
     def to_bgr(self) -> UInt8:
         """Return the picture itself."""
         return self._bgr
@@ -92,6 +97,10 @@ class ViewImage:
     def write_rgb(self, out: Float32) -> None:
         """Scale (bilinear) into `out`, a `(3, h, w)` float32 view, as RGB planes in 0..1."""
         ArrayImage(self._window).write_rgb(out)
+
+    def luma(self, stride: int) -> UInt8:
+        """Return every `stride`-th pixel of every `stride`-th row as luma, `(h, w)`, of the window."""
+        return ArrayImage(self._window).luma(stride)
 
     def to_bgr(self) -> UInt8:
         """Return the whole picture as `(height, width, 3)` uint8 BGR."""

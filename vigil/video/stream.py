@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from vigil.errors import (
     RefusedError,
     SourceError,
     SourceTimeoutError,
+    StalledError,
     UnauthorizedError,
     UnsupportedError,
 )
@@ -68,26 +70,20 @@ _CAUSES: tuple[tuple[tuple[type[BaseException], ...], type[SourceError], str], .
 class StreamSource:
     """RTSP, HTTP, RTMP, UDP and files."""
 
-    def __init__(self, camera: CameraConfig, pause: Pause, *, as_camera: bool = True) -> None:
-        """`as_camera` paces a finite stream by its timestamps and starts it over, as if it were live."""
+    def __init__(
+        self, camera: CameraConfig, pause: Pause, *, paced: bool = True, looped: bool = True
+    ) -> None:
+        """`paced` holds a recording to its own timestamps, `looped` starts it over, as if it were live."""
         self._camera = camera
-        self._as_camera = as_camera
+        self._paced_by_time = paced
+        self._looped = looped
         self._pause = pause
         self._container: InputContainer | None = None
         self._scalers = Scalers()
 
     def open(self) -> None:
         """Connect and find the video stream; raises a `SourceError`."""
-        camera = self._camera
-        url = camera.source_url.removeprefix("file:")
-        try:
-            self._container = av.open(
-                url, options=open_options(camera), timeout=(camera.open_timeout, camera.read_timeout)
-            )
-        except (av.error.FFmpegError, OSError) as error:
-            raise classify(error) from None  # its message holds the address, and so the password
-        if not self._container.streams.video:
-            raise UnsupportedError("it carries no video")
+        self._container = open_container(self._camera)
 
     def pictures(self) -> Iterator[Picture]:
         """Yield each decoded frame with the arrival time of the packet that carried it."""
@@ -99,8 +95,9 @@ class StreamSource:
         finite = container.duration is not None
         while True:
             packets = container.demux(stream)
-            yield from self._decode(stream, self._paced(packets) if finite and self._as_camera else packets)
-            if not self._as_camera or self._pause(0):
+            hold = finite and self._paced_by_time
+            yield from self._decode(stream, self._paced(packets) if hold else packets)
+            if not self._looped or self._pause(0):
                 return
             if not finite:
                 raise EndedError("the stream ended")
@@ -147,9 +144,30 @@ class StreamSource:
             yield packet
 
 
+def open_container(camera: CameraConfig) -> InputContainer:
+    """Connect and find the video stream, whose other streams are never read; raises a `SourceError`."""
+    url = camera.source_url.removeprefix("file:")
+    device = re.fullmatch(r"/dev/video\d+", url)
+    # FFmpeg notices a silence only after twice its timeout (measured).
+    timeout = (camera.open_timeout, camera.read_timeout / 2)
+    try:
+        container = av.open(
+            url, options=open_options(camera), timeout=timeout, format="v4l2" if device else None
+        )
+    except (av.error.FFmpegError, OSError) as error:
+        raise classify(error) from None  # its message holds the address, and so the password
+    if not container.streams.video:
+        container.close()
+        raise UnsupportedError("it carries no video")
+    return container
+
+
 def open_options(camera: CameraConfig) -> dict[str, str]:
     """Return FFmpeg's options for a camera's kind of address."""
     scheme = camera.url.split(":", 1)[0]
+    if scheme in {"rtmp", "http", "https", "udp"}:
+        # Containers say less than an SDP does, but frame rates need not be probed for either.
+        return {"analyzeduration": "500000", "fpsprobesize": "0"}
     if scheme not in {"rtsp", "rtsps"}:
         return {}
     return {
@@ -174,4 +192,8 @@ def _arriving(packets: Iterator[VideoPacket]) -> Iterator[tuple[VideoPacket, flo
         for packet in packets:
             yield packet, time.time()
     except (av.error.FFmpegError, OSError) as error:
-        raise classify(error) from None  # as in `open`
+        cause = classify(error)
+        if isinstance(cause, SourceTimeoutError):
+            # The connection was there: this is a stream that has fallen silent.
+            cause = StalledError("no more data comes")
+        raise cause from None  # as in `open_container`

@@ -37,16 +37,21 @@ def decode_picture(data: bytes, max_pixels: int) -> ArrayImage:
             warnings.catch_warnings(action="ignore"),
             Pillow.open(io.BytesIO(data), formats=_FORMATS) as picture,
         ):
-            width, height = picture.size
-            if width * height > max_pixels:
-                raise PictureTooLargeError(
-                    f"the picture has {width}x{height} pixels; at most {max_pixels} in all are taken"
-                )
+            _check_size(*picture.size, max_pixels)
             rgb = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
     except UnidentifiedImageError:
         raise PictureError(f"not a picture; send one of {', '.join(_FORMATS)}") from None
     except Pillow.DecompressionBombError as error:
         raise PictureTooLargeError(str(error)) from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:  # what its decoders raise for damage
+    except PictureError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- a request's edge: its decoders raise anything for damage
         raise PictureError(f"the picture is damaged: {error}") from None
     return ArrayImage(np.ascontiguousarray(rgb[:, :, ::-1]))
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise PictureTooLargeError(
+            f"the picture has {width}x{height} pixels; at most {max_pixels} in all are taken"
+        )

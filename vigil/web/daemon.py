@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vigil.core.types import CameraView, Detections, Image, Model
+    from vigil.core.types import CameraCommand, CameraView, Detections, Image, Model
 
 
 class Daemon(Protocol):
@@ -35,6 +35,12 @@ class Daemon(Protocol):
 
     async def snapshot(self, camera: str) -> bytes | None:
         """Return a JPEG of the camera's latest inferred frame with boxes; raises `KeyError` if unknown."""
+
+    async def command(self, command: CameraCommand) -> None:
+        """Enable, disable or restart a camera; raises `KeyError` if unknown."""
+
+    async def reload(self) -> str:
+        """Take over the configuration file as it is now and return what changed; raises `VigilError`."""
 
     async def decode(self, data: bytes) -> Image:
         """Return the pixels of an uploaded picture; raises `VigilError` that says what is wrong with it."""

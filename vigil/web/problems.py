@@ -30,6 +30,7 @@ class ProblemError(Exception):
 async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn every error of a handler into a problem document."""
     try:
+        _refuse_foreign(request)
         return await handler(request)
     except ProblemError as problem:
         return _document(problem.status, problem.detail, problem.headers)
@@ -45,6 +46,14 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return _document(
             HTTPStatus.INTERNAL_SERVER_ERROR, "vigil failed at this request; its log says why", {}
         )
+
+
+def _refuse_foreign(request: web.Request) -> None:
+    """Refuse what a page of another site has a browser send: it could switch cameras off unseen."""
+    origin = request.headers.get("Origin")
+    foreign = origin is not None and origin.partition("://")[2] != request.host
+    if foreign and request.method not in {"GET", "HEAD", "OPTIONS"}:
+        raise ProblemError(HTTPStatus.FORBIDDEN, f"requests from {origin} are not taken")
 
 
 _DETAILS = {

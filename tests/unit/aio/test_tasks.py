@@ -97,6 +97,44 @@ async def test_slow_errors_wait_long_from_the_start() -> None:
     assert runs.waits() == [60, 120, 240, 300]
 
 
+async def test_slow_errors_never_wait_less_than_half_the_ceiling() -> None:
+    """However the draw falls, a login that was refused rests for half a minute, then longer and longer."""
+    asked: list[tuple[float, float]] = []
+
+    def draw(low: float, high: float) -> float:
+        asked.append((low, high))
+        return low
+
+    runs = Runs([UnauthorizedError()] * 4 + [None])
+    await keep_running(runs, name="x", backoff=BACKOFF, jitter=draw)
+    assert asked == [(30, 60), (60, 120), (120, 240), (150, 300)]
+    assert runs.waits() == [30, 60, 120, 150]
+
+
+async def test_least_wait_can_be_chosen() -> None:
+    """A draw near 0 waits `Backoff.least`; a longer draw is not touched."""
+    for draw, waits in ((lowest, [3, 3, 3]), (highest, [3, 3, 4])):
+        runs = Runs([RefusedError()] * 3 + [None])
+        await keep_running(runs, name="x", backoff=Backoff(least=3, first=1), jitter=draw)
+        assert runs.waits() == waits
+
+
+async def test_who_runs_may_judge_its_own_health() -> None:
+    """`was_healthy` is asked after each failure and decides instead of the run's length."""
+    healthy = iter([False, False, True, False])
+    runs = Runs([RefusedError()] * 4 + [None], lasting=1000)
+    await keep_running(runs, name="x", backoff=BACKOFF, jitter=highest, was_healthy=lambda: next(healthy))
+    assert runs.waits() == [1, 2, 1, 2]
+
+
+async def test_slow_and_quick_errors_are_one_sequence() -> None:
+    """Failures in a row count together, whatever their kind: only health starts anew."""
+    ends = [RefusedError(), UnauthorizedError(), RefusedError(), None]
+    runs = Runs(ends)
+    await keep_running(runs, name="x", backoff=BACKOFF, jitter=highest)
+    assert runs.waits() == [1, 120, 4]
+
+
 async def test_fatal_error_passes() -> None:
     """A `FatalError` is not tried again."""
     runs = Runs([RefusedError(), CannotStartError("no"), None])

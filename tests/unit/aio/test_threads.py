@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from tests.support.fakes import PATIENCE, Gate
-from vigil.aio.threads import Signal, Worker, call_in_thread
+from vigil.aio.threads import Post, Signal, Worker, call_in_thread
 
 
 async def test_result_comes_back_from_a_named_daemon_thread() -> None:
@@ -120,3 +120,46 @@ async def test_signal_wakes_its_waiter_from_any_thread() -> None:
     async with asyncio.timeout(PATIENCE):
         await waiter
         await signal.wait()
+
+
+async def test_post_is_read_on_the_loop_in_order() -> None:
+    """What another thread posts reaches the handler in the loop's own thread, all of it, in order."""
+    home = threading.get_ident()
+    read: list[tuple[int, bool]] = []
+    all_there = asyncio.Event()
+
+    def handler(item: int) -> None:
+        read.append((item, threading.get_ident() == home))
+        if item == 99:
+            all_there.set()
+
+    post = Post(handler)
+
+    def write() -> None:
+        for number in range(100):
+            post(number)
+
+    await call_in_thread(write, name="writer")
+    async with asyncio.timeout(PATIENCE):
+        await all_there.wait()
+    assert read == [(number, True) for number in range(100)]
+
+
+async def test_post_never_calls_within_the_call() -> None:
+    """The handler is called later even on the loop itself, so that whoever posts is never re-entered."""
+    read: list[str] = []
+    Post(read.append)("hello")
+    assert read == []
+    await asyncio.sleep(0)
+    assert read == ["hello"]
+
+
+def test_post_to_a_closed_loop_is_lost_quietly() -> None:
+    """A thread that was left behind at shutdown may still post; nobody hears and nothing is raised."""
+    read: list[str] = []
+
+    async def make() -> Post[str]:
+        return Post(read.append)
+
+    asyncio.run(make())("too late")
+    assert read == []

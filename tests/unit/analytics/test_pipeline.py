@@ -35,7 +35,9 @@ def metrics() -> Metrics:
 def pipeline(metrics: Metrics) -> CameraPipeline:
     """Return the pipeline of the camera `a`, which reports people and phones."""
     detect = DetectConfig(classes=["person", "cell phone"])
-    return CameraPipeline(MODEL, class_filter("a", detect, 0.5, MODEL), metrics.camera("a"))
+    series = metrics.camera("a")
+    assert series is not None
+    return CameraPipeline(MODEL, class_filter("a", detect, 0.5, MODEL), series)
 
 
 def seen(pipeline: CameraPipeline, people: int) -> int:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vigil.config.load import load
+from vigil.config.load import camera_of, load
 from vigil.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -274,6 +274,51 @@ def test_paths_begin_at_the_files_folder(loaded: Loader, tmp_path: Path) -> None
     }
 
 
+def test_what_opencv_opens_is_left_as_it_was_written(loaded: Loader, tmp_path: Path) -> None:
+    """A webcam's number and a GStreamer pipeline are no paths; a file beside the configuration is one."""
+    (tmp_path / "clip.mp4").touch()
+    config = loaded(
+        "defaults: {backend: opencv}\ncameras:\n  a: {url: '0'}\n  b: {url: videotestsrc ! appsink}\n"
+        "  c: {url: clip.mp4}\n  d: {url: rtsp://u:p@h/s}\n  e: {url: clip.mp4, backend: auto}\n"
+    )
+    assert {name: camera.url for name, camera in config.cameras.items()} == {
+        "a": "0",
+        "b": "videotestsrc ! appsink",
+        "c": f"{tmp_path}/clip.mp4",
+        "d": "rtsp://h/s",
+        "e": f"{tmp_path}/clip.mp4",
+    }
+
+
+def test_snapshots_and_freezing_have_their_times(loaded: Loader) -> None:
+    """No interval means a stream, a minute without change is frozen, and both can be set, back too."""
+    config = loaded(
+        "defaults: {snapshot_interval: 5s}\ncameras:\n  a: {url: http://h/a.jpg, frozen_after: 0s}\n"
+        "  b: {url: rtsp://h/b, snapshot_interval: null}\n"
+    )
+    a, b = config.cameras["a"], config.cameras["b"]
+    assert (a.snapshot_interval, a.frozen_after, a.backend) == (5.0, 0.0, "auto")
+    assert (b.snapshot_interval, b.frozen_after) == (None, 60.0)
+
+
+def test_new_keys_are_checked_like_all(problems: Reporter) -> None:
+    """A wrong backend, an interval without a unit and a time out of range say what would be right."""
+    text = """\
+cameras:
+  a: {url: x, backend: gstreamer}
+  b: {url: x, snapshot_interval: 5, frozen_after: 31d}
+  c: {url: x, snapshot_interval: 0s}
+"""
+    timeout = "write a duration from 100ms to 1h with its unit (ms, s, m, h), such as 10s"
+    days = "write a duration from 0s to 30d with its unit (ms, s, m, h), such as 10s"
+    assert problems(text) == [
+        'vigil.yaml:2:24: cameras.a.backend: "gstreamer" is none of the choices; write auto or opencv',
+        f"vigil.yaml:3:34: cameras.b.snapshot_interval: 5 has no unit; {timeout}",
+        f'vigil.yaml:3:51: cameras.b.frozen_after: "31d" is out of range; {days}',
+        f'vigil.yaml:4:34: cameras.c.snapshot_interval: "0s" is out of range; {timeout}',
+    ]
+
+
 def _load_bytes(data: bytes, environ: Mapping[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "vigil.yaml")
@@ -349,3 +394,23 @@ def test_any_text_loads_or_is_refused(text: str) -> None:
     _load_bytes(data, {})
     _load_bytes(CAMERA.encode(), {"VIGIL_CAMERAS__DRIVE__DETECT__CLASSES": text, "VIGIL_MODEL": text})
     _load_bytes(b'model: {name: "${A}"}\ncameras: {a: {url: "${A}"}}', {"A": text})
+
+
+def test_camera_of_a_command_line() -> None:
+    """`vigil probe` takes an address like the file does; keys that were not given have their defaults."""
+    camera = camera_of("rtsp://u:p%40ss@h/s", username=None, transport="udp")
+    assert (camera.url, camera.username, camera.transport) == ("rtsp://h/s", "u", "udp")
+    assert camera.open_timeout == 10.0
+
+
+def test_wrong_camera_of_a_command_line_is_a_problem_without_its_secret() -> None:
+    """A slip on the command line is told like one in a file, and repeats no password."""
+    for url, keys in (
+        ("ftp://u:hunter2@h", {}),
+        ("rtsp://h/s", {"transport": "pigeon", "password": "hunter2"}),
+        ("rtsp://u:hunter2@h/s", {"username": "v"}),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            camera_of(url, **keys)
+        assert "command line" in str(caught.value)
+        assert "hunter2" not in str(caught.value)

@@ -81,6 +81,22 @@ def test_secrets_are_in_no_representation() -> None:
 
 
 @pytest.mark.parametrize(
+    "pipeline",
+    [
+        f"rtspsrc location=rtsp://u:{SECRET}@h/a ! decodebin ! appsink",
+        f"rtspsrc location=rtsp://h/a user-id=u user-pw={SECRET} ! decodebin ! appsink",
+        f'rtspsrc location=rtsp://h/a user-id="u" user-pw="{SECRET}" ! decodebin ! appsink',
+        f"souphttpsrc location=http://h/a proxy-pw={SECRET} ! jpegdec ! appsink",
+    ],
+)
+def test_pipelines_are_shown_without_their_secrets(pipeline: str) -> None:
+    """A GStreamer pipeline is opened as it was written, and shown without the login of its elements."""
+    config = camera(url=pipeline, backend="opencv")
+    assert config.source_url == pipeline
+    assert SECRET not in f"{config.redacted_url} {config!r}"
+
+
+@pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("mqtt: {password: hunter2}", "mqtt.password: the value has no user name beside it; add `username`"),
@@ -101,6 +117,7 @@ def test_secrets_are_in_no_representation() -> None:
         ("cameras: {a: {url: 'rtsp://u:hunter2@h', username: v}}", "holds a login and so do keys beside it"),
         ("cameras: {a: {url: 'rtsp://u:${P}@h', transport: '${P}'}}", '"${P}" is none of the choices'),
         ("cameras: {a: {url: x, username: u, password: hunter2}}", "takes no login"),
+        ("cameras: {a: {url: '0', backend: opencv, username: u, password: hunter2}}", "takes no login"),
         ("cameras: {a: {url: x, password: 1hunter2: 3}}", "expected ',' or '}', but got ':'"),
     ],
 )

@@ -59,7 +59,7 @@ class Bench:
         self.loop = InferenceLoop(detector, self.handler, self.metrics, max_uploads=max_uploads)
         for camera in "ab":
             self.metrics.add_camera(camera, ["person"], 5.0)
-            self.loop.add_camera(camera, fps=1e6, weight=1, floor=0.5)
+            self.loop.set_camera(camera, fps=1e6, weight=1, floor=0.5)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -125,7 +125,8 @@ async def test_frames_that_wait_share_a_batch() -> None:
 async def test_overwritten_and_unwanted_frames_are_counted_by_cause() -> None:
     """A frame that a newer one replaces, and one that nobody wants yet, count as drops of their camera."""
     bench = Bench()
-    bench.loop.add_camera("b", fps=0.001, weight=1, floor=0.5)
+    bench.loop.remove_camera("b")
+    bench.loop.set_camera("b", fps=0.001, weight=1, floor=0.5)
     async with bench.running():
         bench.loop.offer(frame("b"))
         await bench.handler.next()
@@ -176,6 +177,14 @@ async def test_abandoned_upload_harms_nobody() -> None:
         assert len(await bench.loop.detect(FakeImage(), 0.5)) == 1
 
 
+async def opened_when_stopping(bench: Bench, gate: Gate) -> None:
+    """Let the workers go on once they have been told to stop, and not before."""
+    async with asyncio.timeout(PATIENCE):
+        while not bench.loop._stopping:
+            await asyncio.sleep(0)
+    gate.open()
+
+
 async def test_stopping_answers_uploads_that_wait() -> None:
     """Nobody waits for ever: uploads that were not taken are told that vigil stops."""
     gate = Gate()
@@ -185,8 +194,9 @@ async def test_stopping_answers_uploads_that_wait() -> None:
         await reached(gate)
         second = asyncio.ensure_future(bench.loop.detect(FakeImage(), 0.5))
         await asyncio.sleep(0)
-        asyncio.get_running_loop().call_later(0, gate.open)
+        opening = asyncio.ensure_future(opened_when_stopping(bench, gate))
     async with asyncio.timeout(PATIENCE):
+        await opening
         assert len(await first) == 1
         with pytest.raises(BusyError, match="stopping"):
             await second

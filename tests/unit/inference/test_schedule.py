@@ -193,6 +193,30 @@ def test_removed_camera_leaves_nothing(schedule: Schedule) -> None:
     assert len(schedule) == 0
 
 
+def test_camera_that_changes_its_rate_keeps_its_turn(schedule: Schedule) -> None:
+    """A scheduled camera that is added again is due one new period after its last turn, not at once."""
+    schedule.offer(frame("a"), 0.0)
+    schedule.done(took(schedule, 0.0))
+    schedule.add("a", fps=0.1, weight=1, floor=0.25, now=0.5)
+    assert schedule.offer(frame("a"), 1.0) is Offer.NOT_DUE
+    assert schedule.offer(frame("a"), 10.0) is Offer.KEPT
+    schedule.done(took(schedule, 10.0))
+    schedule.add("a", fps=2, weight=1, floor=0.25, now=10.0)
+    assert schedule.offer(frame("a"), 10.5) is Offer.KEPT
+    assert len(schedule) == 2
+
+
+def test_camera_that_changes_keeps_the_frame_that_waits(schedule: Schedule) -> None:
+    """New weight and floor hold for the frame that waits already, which is neither lost nor doubled."""
+    schedule.offer(frame("a", 7), 0.0)
+    schedule.offer(frame("b"), 0.0)
+    schedule.add("b", fps=1, weight=10, floor=0.125, now=0.5)
+    batch = took(schedule, 0.5)
+    assert names(batch) == ["b", "a"]
+    assert batch.floors == (0.125, 0.25)
+    assert schedule.take(0.5, 8) is None
+
+
 def test_camera_removed_and_added_in_flight_is_not_taken_twice(schedule: Schedule) -> None:
     """A reload that adds a camera again while a frame of it is inferred does not start a second one."""
     schedule.offer(frame("a", 1), 0.0)

@@ -8,7 +8,15 @@ import pytest
 
 from tests.support.fakes import MODEL, boxes, topics
 from vigil import __version__
-from vigil.core.types import CameraStatus, Detections, Result
+from vigil.core.types import (
+    Action,
+    CameraCommand,
+    CameraHealth,
+    CameraState,
+    Condition,
+    Detections,
+    Result,
+)
 from vigil.sinks.messages import Message, Messages
 
 MESSAGES = Messages("home/vigil", MODEL, "fake cpu")
@@ -25,11 +33,55 @@ def test_daemon_status_is_retained(online: bool, payload: bytes) -> None:  # noq
     assert MESSAGES.daemon_status(online=online) == Message("home/vigil/status", payload, 1, retain=True)
 
 
-@pytest.mark.parametrize("status", list(CameraStatus))
-def test_camera_status_is_retained(status: CameraStatus) -> None:
-    """A camera's state is one retained word."""
-    expected = Message("home/vigil/drive/status", str(status).encode(), 1, retain=True)
-    assert MESSAGES.camera_status("drive", status) == expected
+@pytest.mark.parametrize(
+    ("state", "status", "switch"),
+    [
+        (CameraState.CONNECTING, b"offline", b"ON"),
+        (CameraState.LIVE, b"online", b"ON"),
+        (CameraState.STALLED, b"offline", b"ON"),
+        (CameraState.OFFLINE, b"offline", b"ON"),
+        (CameraState.UNAUTHORIZED, b"offline", b"ON"),
+        (CameraState.DISABLED, b"disabled", b"OFF"),
+    ],
+)
+def test_camera_health_is_retained(state: CameraState, status: bytes, switch: bytes) -> None:
+    """A camera's state is one retained word of the contract, the details beside it, and its switch."""
+    messages = MESSAGES.camera_health(CameraHealth("drive", state))
+    assert all(message.retain and message.qos == 1 for message in messages)
+    told = topics(messages)
+    assert json.loads(told.pop("home/vigil/drive/health"))["state"] == state.value
+    assert told == {"home/vigil/drive/status": status, "home/vigil/drive/enabled/state": switch}
+
+
+def test_camera_health_has_its_details() -> None:
+    """Why a camera is away, and what is wrong with a picture, stand in one JSON object."""
+    for health, expected in (
+        (
+            CameraHealth("drive", CameraState.OFFLINE, "refused"),
+            {"state": "offline", "reason": "refused", "picture": "ok"},
+        ),
+        (
+            CameraHealth("drive", CameraState.LIVE, condition=Condition.BLINDED),
+            {"state": "live", "reason": "", "picture": "blinded"},
+        ),
+    ):
+        told = topics(MESSAGES.camera_health(health))
+        assert json.loads(told["home/vigil/drive/health"]) == expected
+
+
+@pytest.mark.parametrize(("payload", "action"), [(b"ON", Action.ENABLE), (b"OFF", Action.DISABLE)])
+def test_switch_is_a_command(payload: bytes, action: Action) -> None:
+    """What the switch is set to becomes a wish for its camera."""
+    assert MESSAGES.commands == "home/vigil/+/enabled/set"
+    command = MESSAGES.command("home/vigil/front-door/enabled/set", payload)
+    assert command == CameraCommand("front-door", action)
+
+
+@pytest.mark.parametrize("payload", [b"", b"on", b"1", b"ON ", b"\xff\xfe", b"ON" * 1000])
+def test_other_payloads_are_no_command(payload: bytes) -> None:
+    """Anything but the two words is refused with what would be right."""
+    with pytest.raises(ValueError, match="ON or OFF is wanted"):
+        MESSAGES.command("home/vigil/drive/enabled/set", payload)
 
 
 def test_info_says_what_runs() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from paho.mqtt.client import MQTTMessageInfo
+from paho.mqtt.client import MQTTMessage, MQTTMessageInfo
 from paho.mqtt.enums import MQTTErrorCode
 
 from tests.support.fakes import PATIENCE
@@ -41,6 +42,7 @@ class FakeClient:
     on_connect: Callable[..., None]
     on_disconnect: Callable[..., None]
     on_publish: Callable[..., None]
+    on_message: Callable[..., None]
     connect_timeout = 0.0
 
     def __init__(self, *_args: Any, **options: Any) -> None:
@@ -48,6 +50,7 @@ class FakeClient:
         self.login: tuple[str, str | None] | None = None
         self.will: tuple[Any, ...] = ()
         self.said: list[tuple[Any, ...]] = []
+        self.wanted: list[tuple[str, int]] = []
         self.ended: list[str] = []
         self.rc = MQTTErrorCode.MQTT_ERR_SUCCESS
 
@@ -80,6 +83,10 @@ class FakeClient:
         """Note."""
         self.ended.append("connection")
 
+    def subscribe(self, topic_filter: str, qos: int) -> None:
+        """Note."""
+        self.wanted.append((topic_filter, qos))
+
     def publish(self, *message: Any) -> MQTTMessageInfo:
         """Take a message, which never reaches anybody."""
         self.said.append(message)
@@ -101,10 +108,14 @@ def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
     return client
 
 
-def session(metrics: Metrics | None = None, **settings: Any) -> Session:
+def session(
+    metrics: Metrics | None = None,
+    on_message: Callable[[Message], None] = lambda _message: None,
+    **settings: Any,
+) -> Session:
     """Return a session to a broker that is not there."""
     chosen = MqttConfig.model_validate({"host": "broker", **settings})
-    return Session(chosen, "broker", 1883, WILL, metrics or Metrics())
+    return Session(chosen, ("broker", 1883), WILL, metrics or Metrics(), on_message)
 
 
 async def test_slow_broker_costs_detections_and_never_state(client: FakeClient) -> None:
@@ -208,3 +219,44 @@ async def test_draining_ends_when_empty_or_out_of_patience(client: FakeClient) -
     loop.call_later(0.5, client.on_publish, client, None, 1, None, None)
     await parting.drained(2)
     assert loop.time() - started == pytest.approx(2.5, abs=0.05)
+
+
+def arriving(topic: str, payload: bytes, *, retained: bool = False) -> MQTTMessage:
+    """Return a message as paho hands it over."""
+    message = MQTTMessage(topic=topic.encode())
+    message.payload = payload
+    message.retain = retained
+    return message
+
+
+async def test_what_arrives_is_heard_on_the_loop(client: FakeClient) -> None:
+    """What was subscribed to comes, certain to arrive, from the network thread to the loop's own."""
+    heard: list[tuple[str, bytes, bool]] = []
+    there, home = asyncio.Event(), threading.get_ident()
+
+    def hear(message: Message) -> None:
+        heard.append((message.topic, message.payload, threading.get_ident() == home))
+        there.set()
+
+    connection = session(on_message=hear)
+    connection.subscribe("vigil/+/enabled/set")
+    assert client.wanted == [("vigil/+/enabled/set", 1)]
+    network = threading.Thread(
+        target=client.on_message, args=(client, None, arriving("vigil/drive/enabled/set", b"OFF"))
+    )
+    network.start()
+    async with asyncio.timeout(PATIENCE):
+        await there.wait()
+    network.join(PATIENCE)
+    assert heard == [("vigil/drive/enabled/set", b"OFF", True)]
+
+
+async def test_retained_command_is_not_obeyed(client: FakeClient) -> None:
+    """A command that a broker kept was meant for an earlier vigil: it must not switch a camera off again."""
+    heard: list[Message] = []
+    connection = session(on_message=heard.append)
+    connection.subscribe("vigil/+/enabled/set")
+    client.on_message(client, None, arriving("vigil/drive/enabled/set", b"OFF", retained=True))
+    client.on_message(client, None, arriving("vigil/drive/enabled/set", b"ON"))
+    await asyncio.sleep(0)
+    assert [message.payload for message in heard] == [b"ON"]

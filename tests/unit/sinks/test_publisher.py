@@ -12,25 +12,41 @@ import pytest
 from tests.support.fakes import MODEL, boxes, topics
 from vigil.aio.bus import Bus
 from vigil.config.model import MqttConfig
-from vigil.core.types import BusMessage, CameraStatus, Result, StatusChange
+from vigil.core.types import (
+    Action,
+    BusMessage,
+    CameraCommand,
+    CameraGone,
+    CameraHealth,
+    CameraIntroduced,
+    CameraState,
+    Condition,
+    Result,
+)
 from vigil.metrics import Metrics
-from vigil.sinks.messages import Messages
+from vigil.sinks.messages import Message, Messages
 from vigil.sinks.mqtt import BrokerError
 from vigil.sinks.publisher import MqttPublisher
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from vigil.sinks.messages import Message
+    from collections.abc import AsyncIterator, Callable
 
 pytestmark = pytest.mark.looptime
+
+
+LABELS = {"drive": ("person", "cell phone"), "attic": ("person",)}
+CONNECTING = CameraHealth("drive", CameraState.CONNECTING)
+ONLINE = CameraHealth("drive", CameraState.LIVE)
+OFFLINE = CameraHealth("drive", CameraState.OFFLINE, "ended")
 
 
 class FakeSession:
     """A connection that notes what it is given."""
 
-    def __init__(self, will: Message, *, refuses: bool = False) -> None:
+    def __init__(self, will: Message, hear: Callable[[Message], None], *, refuses: bool = False) -> None:
         self.will = will
+        self.hear = hear
+        self.wanted: list[str] = []
         self.said: list[Message] = []
         self.closed = False
         self.drained_for: float | None = None
@@ -42,6 +58,10 @@ class FakeSession:
         await asyncio.sleep(0.01)
         if self._refuses:
             raise BrokerError("refused")
+
+    def subscribe(self, topic_filter: str) -> None:
+        """Note."""
+        self.wanted.append(topic_filter)
 
     def publish(self, message: Message) -> None:
         """Note."""
@@ -70,6 +90,7 @@ class Stage:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sessions: list[FakeSession] = []
+        self.commands: list[CameraCommand] = []
         self.refusals = 0
         self.metrics = Metrics()
         self.bus: Bus[BusMessage] = Bus()
@@ -80,12 +101,12 @@ class Stage:
             Messages("vigil", MODEL, "fake cpu"),
             self.bus.subscribe("mqtt"),
             self.metrics,
+            self.commands.append,
         )
-        statuses = {"drive": CameraStatus.OFFLINE, "attic": CameraStatus.DISABLED}
-        labels = {"drive": ["person", "cell phone"], "attic": ["person"]}
-        for camera, reported in labels.items():
-            self.metrics.add_camera(camera, reported, 5.0)
-        self.publisher.introduce(statuses, labels)
+        for camera, labels in LABELS.items():
+            self.metrics.add_camera(camera, labels, 5.0)
+            self.bus.publish([CameraIntroduced(camera, labels)])
+        self.bus.publish([CONNECTING, CameraHealth("attic", CameraState.DISABLED)])
 
     @asynccontextmanager
     async def playing(self) -> AsyncIterator[None]:
@@ -110,11 +131,20 @@ class Stage:
         """Return a metric."""
         return self.metrics.registry.get_sample_value(f"vigil_{name}", labels)
 
+    def hear(self, topic: str, payload: bytes) -> None:
+        """Have the current session hear a message."""
+        self.sessions[-1].hear(Message(topic, payload))
+
     def _session(
-        self, settings: MqttConfig, host: str, port: int, will: Message, metrics: Metrics
+        self,
+        settings: MqttConfig,
+        address: tuple[str, int],
+        will: Message,
+        metrics: Metrics,
+        on_message: Callable[[Message], None],
     ) -> FakeSession:
-        assert (settings.host, host, port, metrics) == ("broker", "broker", 1883, self.metrics)
-        self.sessions.append(FakeSession(will, refuses=len(self.sessions) < self.refusals))
+        assert (settings.host, address, metrics) == ("broker", ("broker", 1883), self.metrics)
+        self.sessions.append(FakeSession(will, on_message, refuses=len(self.sessions) < self.refusals))
         return self.sessions[-1]
 
 
@@ -124,8 +154,9 @@ async def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     return Stage(monkeypatch)
 
 
-ONLINE = StatusChange("drive", CameraStatus.ONLINE)
-OFFLINE = StatusChange("drive", CameraStatus.OFFLINE, "ended")
+def health(state: str, reason: str = "", picture: str = "ok") -> bytes:
+    """Return the details that are told of a camera."""
+    return json.dumps({"state": state, "reason": reason, "picture": picture}, separators=(",", ":")).encode()
 
 
 def result(people: int, *, phones: int = 0, seq: int = 1) -> Result:
@@ -144,10 +175,14 @@ async def test_everything_retained_is_said_on_connect(stage: Stage) -> None:
         assert {topic: payload for topic, payload in topics(said).items() if topic != "vigil/info"} == {
             "vigil/status": b"online",
             "vigil/drive/status": b"offline",
+            "vigil/drive/health": health("connecting"),
+            "vigil/drive/enabled/state": b"ON",
             "vigil/drive/objects": b"{}",
             "vigil/drive/objects/person": b"0",
             "vigil/drive/objects/cell_phone": b"0",
             "vigil/attic/status": b"disabled",
+            "vigil/attic/health": health("disabled"),
+            "vigil/attic/enabled/state": b"OFF",
             "vigil/attic/objects": b"{}",
             "vigil/attic/objects/person": b"0",
         }
@@ -188,8 +223,8 @@ async def test_status_is_said_when_it_changes(stage: Stage) -> None:
     """Online is said once, however often it is told."""
     async with stage.playing():
         said = await stage.tell(ONLINE, ONLINE)
-        assert topics(said) == {"vigil/drive/status": b"online"}
-        assert len(said) == 1
+        assert topics(said) == {"vigil/drive/status": b"online", "vigil/drive/health": health("live")}
+        assert len(said) == 2
 
 
 async def test_camera_that_goes_away_sees_nobody(stage: Stage) -> None:
@@ -198,10 +233,29 @@ async def test_camera_that_goes_away_sees_nobody(stage: Stage) -> None:
         await stage.tell(ONLINE, result(2, phones=1))
         assert topics(await stage.tell(OFFLINE)) == {
             "vigil/drive/status": b"offline",
+            "vigil/drive/health": health("offline", "ended"),
             "vigil/drive/objects": b"{}",
             "vigil/drive/objects/person": b"0",
             "vigil/drive/objects/cell_phone": b"0",
         }
+
+
+async def test_picture_that_shows_nothing_leaves_the_camera_online(stage: Stage) -> None:
+    """A black picture is told in the details alone: the camera is there, and its counts stay."""
+    black = CameraHealth("drive", CameraState.LIVE, condition=Condition.BLACK)
+    async with stage.playing():
+        await stage.tell(ONLINE, result(2))
+        assert topics(await stage.tell(black)) == {"vigil/drive/health": health("live", picture="black")}
+
+
+async def test_switch_follows_the_camera(stage: Stage) -> None:
+    """A camera that is disabled says so, its switch goes to OFF, and both come back with it."""
+    async with stage.playing():
+        await stage.tell(ONLINE)
+        off = topics(await stage.tell(CameraHealth("drive", CameraState.DISABLED)))
+        assert (off["vigil/drive/status"], off["vigil/drive/enabled/state"]) == (b"disabled", b"OFF")
+        on = topics(await stage.tell(CONNECTING))
+        assert (on["vigil/drive/status"], on["vigil/drive/enabled/state"]) == (b"offline", b"ON")
 
 
 async def test_late_result_brings_no_counts_back(stage: Stage) -> None:
@@ -252,8 +306,10 @@ async def test_goodbye_leaves_the_right_state_behind(stage: Stage) -> None:
     assert said["vigil/status"] == b"offline"
     assert session.said[-1].topic == "vigil/status"
     assert said["vigil/drive/status"] == b"offline"
+    assert said["vigil/drive/health"] == health("offline", "stopped")
     assert said["vigil/drive/objects"] == b"{}"
     assert said["vigil/drive/objects/person"] == b"0"
+    assert not [topic for topic in said if topic.endswith("/enabled/state")], "nobody switched a camera"
     assert all(message.retain for message in session.said[before:])
     assert session.drained_for is not None
     assert session.drained_for <= 5
@@ -277,3 +333,148 @@ async def test_stopping_while_connecting_leaves_no_session_open(stage: Stage) ->
     task.cancel()
     await asyncio.wait([task])
     assert [session.closed for session in stage.sessions] == [True]
+
+
+async def test_new_labels_replace_the_old_ones(stage: Stage) -> None:
+    """When a camera reports other labels, those that are gone are taken back and the new ones begin at 0."""
+    async with stage.playing():
+        await stage.tell(ONLINE, result(2, phones=1))
+        said = await stage.tell(CameraIntroduced("drive", ("person", "car")))
+        assert all(message.retain for message in said)
+        assert topics(said) == {
+            "vigil/drive/objects/cell_phone": b"",
+            "vigil/drive/objects": b"{}",
+            "vigil/drive/objects/person": b"0",
+            "vigil/drive/objects/car": b"0",
+        }
+
+
+async def test_same_labels_again_start_at_nought(stage: Stage) -> None:
+    """A camera that is introduced again takes nothing back."""
+    async with stage.playing():
+        await stage.tell(ONLINE, result(1))
+        said = topics(await stage.tell(CameraIntroduced("drive", LABELS["drive"])))
+        assert said == {"vigil/drive/objects": b"{}", "vigil/drive/objects/person": b"0"}
+
+
+async def test_label_that_comes_back_is_said_again(stage: Stage) -> None:
+    """What was taken back is there again once the camera reports it again."""
+    async with stage.playing():
+        await stage.tell(ONLINE, CameraIntroduced("drive", ("person",)))
+        said = topics(await stage.tell(CameraIntroduced("drive", LABELS["drive"])))
+        assert said == {"vigil/drive/objects/cell_phone": b"0"}
+
+
+async def test_new_camera_is_told_with_the_others(stage: Stage) -> None:
+    """A camera that is added while vigil runs appears with all its topics, and in what runs here."""
+    async with stage.playing():
+        stage.metrics.add_camera("door", ["car"], 5.0)
+        said = topics(
+            await stage.tell(CameraIntroduced("door", ("car",)), CameraHealth("door", CameraState.CONNECTING))
+        )
+        assert json.loads(said.pop("vigil/info"))["cameras"] == ["drive", "attic", "door"]
+        assert said == {
+            "vigil/door/objects": b"{}",
+            "vigil/door/objects/car": b"0",
+            "vigil/door/status": b"offline",
+            "vigil/door/health": health("connecting"),
+            "vigil/door/enabled/state": b"ON",
+        }
+
+
+DRIVE_TOPICS = {
+    "vigil/drive/status",
+    "vigil/drive/health",
+    "vigil/drive/enabled/state",
+    "vigil/drive/objects",
+    "vigil/drive/objects/person",
+    "vigil/drive/objects/cell_phone",
+}
+
+
+async def test_camera_that_is_gone_leaves_nothing_behind(stage: Stage) -> None:
+    """Every retained topic of a removed camera gets an empty retained message, which clears it."""
+    async with stage.playing():
+        await stage.tell(ONLINE, result(1))
+        said = await stage.tell(CameraGone("drive"))
+        assert all(message.retain for message in said)
+        told = topics(said)
+        assert json.loads(told.pop("vigil/info"))["cameras"] == ["attic"]
+        assert told == dict.fromkeys(DRIVE_TOPICS, b"")
+        assert await stage.tell(result(3)) == []
+        before = len(stage.sessions[0].said)
+    goodbye = {message.topic for message in stage.sessions[0].said[before:]}
+    assert "vigil/attic/status" in goodbye
+    assert not goodbye & DRIVE_TOPICS
+
+
+async def test_camera_that_went_while_nobody_listened_is_cleared_later(stage: Stage) -> None:
+    """A broker that was away while a camera was removed is told so at the next connect."""
+    async with stage.playing():
+        await stage.tell(ONLINE, result(1))
+        stage.sessions[0].lose()
+        await asyncio.sleep(0.1)
+        await stage.tell(CameraGone("drive"))
+        await asyncio.sleep(60)
+        said = topics(stage.sessions[1].said)
+        assert {topic for topic in said if topic.startswith("vigil/drive/")} == DRIVE_TOPICS
+        assert {said[topic] for topic in DRIVE_TOPICS} == {b""}
+
+
+async def test_last_result_of_a_removed_camera_harms_nobody(stage: Stage) -> None:
+    """A result that waits in the queue while its camera's metrics go is told, or not, and vigil goes on."""
+    async with stage.playing():
+        await stage.tell(ONLINE)
+        stage.metrics.remove_camera("drive")
+        await stage.tell(result(1), CameraGone("drive"))
+        assert (
+            topics(await stage.tell(CameraHealth("attic", CameraState.LIVE)))["vigil/attic/status"]
+            == b"online"
+        )
+
+
+async def test_result_of_old_labels_brings_none_back(stage: Stage) -> None:
+    """A result that was under way when the labels changed does not bring a label back that was taken back."""
+    async with stage.playing():
+        await stage.tell(ONLINE, result(1, phones=1))
+        await stage.tell(CameraIntroduced("drive", ("person",)))
+        late = topics(await stage.tell(result(1, phones=1)))
+        assert "vigil/drive/objects/cell_phone" not in late
+
+
+async def test_switch_on_mqtt_reaches_the_camera(stage: Stage) -> None:
+    """The session asks for the switches' topics, on every connect, and each switch is handed on."""
+    async with stage.playing():
+        stage.hear("vigil/drive/enabled/set", b"OFF")
+        stage.hear("vigil/attic/enabled/set", b"ON")
+        stage.sessions[0].lose()
+        await asyncio.sleep(60)
+        assert [session.wanted for session in stage.sessions] == [["vigil/+/enabled/set"]] * 2
+    assert stage.commands == [
+        CameraCommand("drive", Action.DISABLE),
+        CameraCommand("attic", Action.ENABLE),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "says"),
+    [
+        ("vigil/drive/enabled/set", b"maybe", "b'maybe': ON or OFF is wanted"),
+        ("vigil/drive/enabled/set", b"x" * 100_000, "ON or OFF is wanted"),
+        ("vigil/cellar/enabled/set", b"OFF", "there is no camera 'cellar'"),
+    ],
+)
+async def test_malformed_command_is_a_line_and_nothing_else(
+    stage: Stage, caplog: pytest.LogCaptureFixture, topic: str, payload: bytes, says: str
+) -> None:
+    """A command that makes no sense, or names nobody, is one short line in the log and changes nothing."""
+    async with stage.playing():
+        before = len(stage.sessions[0].said)
+        stage.hear(topic, payload)
+        await asyncio.sleep(1)
+        assert len(stage.sessions[0].said) == before
+        assert not stage.sessions[0].closed
+    assert stage.commands == []
+    (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert says in record.getMessage()
+    assert len(record.getMessage()) < 200

@@ -47,8 +47,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def source(path: object, pause: Pause = lambda _seconds: False, *, as_camera: bool = False) -> StreamSource:
-    """Return a source that is not opened yet."""
-    return StreamSource(CameraConfig(url=str(path)), pause, as_camera=as_camera)
+    """Return a source that is not opened yet: played once as fast as it can be read, or as a camera."""
+    return StreamSource(CameraConfig(url=str(path)), pause, paced=as_camera, looped=as_camera)
 
 
 def played(stream: StreamSource, count: int | None = None) -> list[Picture]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
@@ -126,6 +126,7 @@ SAMPLES = [
     st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), max_size=12),
     st.integers(0, 40),
 )
+@example(SAMPLES[0], [(41, 0)], 0)  # EXIF whose text claims to be a number
 def test_damage_is_never_more_than_a_picture_error(
     data: bytes, changes: list[tuple[int, int]], missing: int
 ) -> None:

@@ -18,8 +18,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from tests.support.fakes import MODEL, boxes
 from vigil.analytics.annotate import encode_jpeg
 from vigil.config.model import HttpConfig
-from vigil.core.types import CameraStatus, CameraView
-from vigil.errors import CannotStartError
+from vigil.core.types import Action, CameraCommand, CameraState, CameraStatus, CameraView, Condition
+from vigil.errors import CannotStartError, ConfigError, Problem, VigilError
 from vigil.inference.loop import BusyError
 from vigil.video.upload import decode_picture
 from vigil.web.server import WebServer, application
@@ -35,7 +35,17 @@ if TYPE_CHECKING:
 LIMIT = 50_000
 JPEG = encode_jpeg(np.full((48, 64, 3), 128, np.uint8))
 DRIVE = CameraView(
-    "drive", "rtsp://viewer:***@10.0.0.5/a", CameraStatus.ONLINE, "", 10.0, 5.0, 5.0, {"person": 1}
+    "drive",
+    "rtsp://viewer:***@10.0.0.5/a",
+    CameraStatus.ONLINE,
+    CameraState.LIVE,
+    "",
+    Condition.OK,
+    None,
+    10.0,
+    5.0,
+    5.0,
+    {"person": 1},
 )
 
 
@@ -50,6 +60,9 @@ class FakeDaemon:
         self.failure: Exception | None = None
         self.picture: bytes | None = JPEG
         self.asked: list[tuple[int, int, float]] = []
+        self.commands: list[CameraCommand] = []
+        self.reloads = 0
+        self.reload_failure: VigilError | None = None
 
     def trouble(self) -> str:
         """Return the trouble that the test made."""
@@ -65,7 +78,15 @@ class FakeDaemon:
 
     def cameras(self) -> Sequence[CameraView]:
         """Return two cameras."""
-        away = replace(DRIVE, name="door", status=CameraStatus.OFFLINE, reason="refused", counts={})
+        away = replace(
+            DRIVE,
+            name="door",
+            status=CameraStatus.OFFLINE,
+            state=CameraState.OFFLINE,
+            reason="refused",
+            retry_at=1700000000.5,
+            counts={},
+        )
         return [DRIVE, away]
 
     async def snapshot(self, camera: str) -> bytes | None:
@@ -73,6 +94,19 @@ class FakeDaemon:
         if camera != "drive":
             raise KeyError(camera)
         return self.picture
+
+    async def command(self, command: CameraCommand) -> None:
+        """Note what was asked of `drive`."""
+        if command.camera != "drive":
+            raise KeyError(command.camera)
+        self.commands.append(command)
+
+    async def reload(self) -> str:
+        """Reload, or refuse."""
+        self.reloads += 1
+        if self.reload_failure is not None:
+            raise self.reload_failure
+        return "added door"
 
     async def decode(self, data: bytes) -> Image:
         """Decode for real."""
@@ -300,6 +334,9 @@ async def test_cameras_are_listed_and_shown(http: TestClient[Any, Any]) -> None:
     one = await (await http.get("/api/cameras/drive")).json()
     assert one == listed["cameras"][0]
     assert one["counts"] == {"person": 1}
+    assert (one["state"], one["condition"], one["retry_at"]) == ("live", "ok", None)
+    door = listed["cameras"][1]
+    assert (door["state"], door["condition"], door["retry_at"]) == ("offline", "ok", 1700000000.5)
     picture = await http.get("/api/cameras/drive/snapshot.jpg")
     assert (picture.content_type, picture.headers["Cache-Control"]) == ("image/jpeg", "no-store")
     assert await picture.read() == JPEG
@@ -319,6 +356,97 @@ async def test_camera_without_a_picture_asks_to_come_back(
     answer = await http.get("/api/cameras/drive/snapshot.jpg")
     await problem(answer, 503)
     assert answer.headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize("action", list(Action))
+async def test_camera_can_be_told(http: TestClient[Any, Any], daemon: FakeDaemon, action: Action) -> None:
+    """Each action reaches the camera by its address, and the answer says what was done."""
+    answer = await http.post(f"/api/cameras/drive/{action}")
+    assert (answer.status, await answer.json()) == (200, {"camera": "drive", "done": action.value})
+    assert daemon.commands == [CameraCommand("drive", action)]
+
+
+async def test_camera_that_is_not_there_cannot_be_told(
+    http: TestClient[Any, Any], daemon: FakeDaemon
+) -> None:
+    """A command to an unknown camera is a 404 by name."""
+    assert "'attic'" in await problem(await http.post("/api/cameras/attic/restart"), 404)
+    assert daemon.commands == []
+
+
+@pytest.mark.parametrize("action", ["explode", "enabled", "ENABLE", "enable/now", ""])
+async def test_unknown_action_is_not_found(
+    http: TestClient[Any, Any], daemon: FakeDaemon, action: str
+) -> None:
+    """What no camera can do is a problem, not a crash."""
+    await problem(await http.post(f"/api/cameras/drive/{action}"), 404)
+    assert daemon.commands == []
+
+
+@pytest.mark.parametrize("path", ["/api/cameras/drive/disable", "/api/reload"])
+async def test_looking_changes_nothing(http: TestClient[Any, Any], daemon: FakeDaemon, path: str) -> None:
+    """What changes something is a POST: a link that somebody follows does nothing."""
+    answer = await http.get(path)
+    await problem(answer, 405)
+    assert answer.headers["Allow"] == "POST"
+    assert (daemon.commands, daemon.reloads) == ([], 0)
+
+
+async def test_reload_says_what_changed(http: TestClient[Any, Any], daemon: FakeDaemon) -> None:
+    """A good configuration is taken over and its changes are told."""
+    answer = await http.post("/api/reload")
+    assert (answer.status, await answer.json()) == (200, {"changed": "added door"})
+    assert daemon.reloads == 1
+
+
+async def test_reload_of_a_wrong_file_tells_its_problems(
+    http: TestClient[Any, Any], daemon: FakeDaemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every problem of the file is in the answer, at its place; it is the file's fault, not a crash."""
+    daemon.reload_failure = ConfigError(
+        [
+            Problem("vigil.yaml", 3, 1, "mqtt.hots", "is not a key"),
+            Problem("vigil.yaml", 9, 2, "log", "wrong"),
+        ]
+    )
+    detail = await problem(await http.post("/api/reload"), 422)
+    assert detail == "vigil.yaml:3:1: mqtt.hots: is not a key\nvigil.yaml:9:2: log: wrong"
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://elsewhere.example",
+        "http://127.0.0.1:1",
+        "null",
+        "",
+        "http://[",
+        "http://{host}.elsewhere.example",
+        "http://elsewhere.example/{host}",
+        "http://user@elsewhere.example#{host}",
+    ],
+)
+async def test_page_of_another_site_cannot_command(
+    http: TestClient[Any, Any], daemon: FakeDaemon, origin: str
+) -> None:
+    """A browser that a foreign page has send a command is refused: for cameras, reload and uploads alike."""
+    headers = {"Origin": origin.format(host=f"{http.host}:{http.port}")}
+    for path in ("/api/cameras/drive/disable", "/api/reload", "/detect"):
+        await problem(await http.post(path, headers=headers, data=JPEG), 403)
+    assert (daemon.commands, daemon.reloads, daemon.asked) == ([], 0, [])
+
+
+async def test_own_page_may_command(http: TestClient[Any, Any], daemon: FakeDaemon) -> None:
+    """The page that vigil itself serves sends its own origin and is obeyed."""
+    headers = {"Origin": f"http://{http.host}:{http.port}"}
+    assert (await http.post("/api/cameras/drive/disable", headers=headers)).status == 200
+    assert daemon.commands == [CameraCommand("drive", Action.DISABLE)]
+
+
+async def test_page_of_another_site_may_look(http: TestClient[Any, Any]) -> None:
+    """Reading is not refused for its origin: a browser keeps the answer from the foreign page itself."""
+    assert (await http.get("/health", headers={"Origin": "https://elsewhere.example"})).status == 200
 
 
 async def test_page_is_there_and_loads_nothing_foreign(http: TestClient[Any, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import BadHttpMessage
 
+from vigil.core.describe import describe
 from vigil.errors import RetryableError, VigilError
 from vigil.web.problems import ProblemError
 
@@ -41,20 +42,8 @@ def routes(daemon: Daemon, max_upload: int) -> list[web.RouteDef]:
 
 def answer(found: Detections, model: Model) -> dict[str, object]:
     """Return the JSON object of an upload's detections, boxes in pixels of the uploaded picture."""
-    boxes = found.xyxy.round().astype(int).tolist()
-    return {
-        "count": len(boxes),
-        "detections": [
-            {
-                "label": model.names[class_id],
-                "confidence": round(confidence, 4),
-                "bbox": {"x1": box[0], "y1": box[1], "x2": box[2], "y2": box[3]},
-            }
-            for box, confidence, class_id in zip(
-                boxes, found.confidence.tolist(), found.class_id.tolist(), strict=True
-            )
-        ],
-    }
+    objects = describe(found, model.names)
+    return {"count": len(objects), "detections": objects}
 
 
 def _confidence(request: web.Request, default: float) -> float:

@@ -1,0 +1,88 @@
+"""What a reload has to touch: a pure comparison of two configurations.
+
+Only what changed is touched; what cannot change while vigil runs is named, so that a person knows why
+nothing happened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vigil.config.model import CameraConfig, Config, ModelConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What differs between a running configuration and a new one; names of cameras in the new one's order."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    recaptured: tuple[str, ...] = ()
+    """Cameras whose source is opened anew."""
+    retuned: tuple[str, ...] = ()
+    """Cameras that go on capturing while what is detected in them changes."""
+    mqtt: bool = False
+    log: bool = False
+    needs_restart: tuple[str, ...] = ()
+    """Keys whose change takes effect only when vigil starts again."""
+
+    def __bool__(self) -> bool:
+        """Tell whether anything differs at all."""
+        return self != Changes()
+
+    def __str__(self) -> str:
+        """Say in a line what changes."""
+        parts = [
+            f"{word} {', '.join(names)}"
+            for word, names in (
+                ("added", self.added),
+                ("removed", self.removed),
+                ("reopened", self.recaptured),
+                ("retuned", self.retuned),
+            )
+            if names
+        ]
+        parts += [word for word, touched in (("broker", self.mqtt), ("log", self.log)) if touched]
+        return "; ".join(parts) or "nothing that can change now"
+
+
+def diff(old: Config, new: Config) -> Changes:
+    """Return what `new` changes of `old`."""
+    both = [name for name in new.cameras if name in old.cameras]
+    recaptured = tuple(name for name in both if _capture(old.cameras[name]) != _capture(new.cameras[name]))
+    default_changed = old.model.confidence != new.model.confidence
+    retuned = tuple(
+        name
+        for name in both
+        if name not in recaptured
+        and (
+            old.cameras[name].detect != new.cameras[name].detect
+            or (default_changed and not isinstance(new.cameras[name].detect.confidence, float))
+        )
+    )
+    return Changes(
+        added=tuple(name for name in new.cameras if name not in old.cameras),
+        removed=tuple(name for name in old.cameras if name not in new.cameras),
+        recaptured=recaptured,
+        retuned=retuned,
+        mqtt=old.mqtt != new.mqtt,
+        log=old.log != new.log,
+        needs_restart=(*_model_keys(old.model, new.model), *_http_keys(old, new)),
+    )
+
+
+def _capture(camera: CameraConfig) -> CameraConfig:
+    """Return the part of a camera that its capture depends on."""
+    return camera.model_copy(update={"detect": None})
+
+
+def _model_keys(old: ModelConfig, new: ModelConfig) -> list[str]:
+    fixed = [key for key in type(old).model_fields if key != "confidence"]
+    return [f"model.{key}" for key in fixed if getattr(old, key) != getattr(new, key)]
+
+
+def _http_keys(old: Config, new: Config) -> list[str]:
+    fixed = [key for key in type(old.http).model_fields if key != "max_pixels"]
+    return [f"http.{key}" for key in fixed if getattr(old.http, key) != getattr(new.http, key)]

@@ -1,0 +1,34 @@
+"""What the command line hands to the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from vigil.config.model import Config
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A checked configuration, where it came from, and what it needs."""
+
+    config: Config
+    path: Path
+    """The configuration's file, watched for changes."""
+    load_again: Callable[[], Config]
+    """Reads the configuration anew; raises `ConfigError`."""
+    weights: Path
+    environ: Mapping[str, str]
+    started: Callable[[], None] = _nothing
+    """Called once everything is up."""
+    reload_requested: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by SIGHUP."""

@@ -1,0 +1,100 @@
+"""Taking over a changed configuration while everything runs: all of it, or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from vigil import log as logging_setup
+from vigil.config.diff import diff
+from vigil.config.watch import changes as file_changes
+from vigil.errors import VigilError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from vigil.config.diff import Changes
+    from vigil.config.model import Config
+    from vigil.messaging import Messaging
+    from vigil.metrics import Metrics
+    from vigil.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+
+class Reload:
+    """Loads the configuration again when its file changes, on SIGHUP, or when somebody asks."""
+
+    def __init__(
+        self,
+        config: Config,
+        load_again: Callable[[], Config],
+        supervisor: Supervisor,
+        messaging: Messaging,
+        metrics: Metrics,
+    ) -> None:
+        self._config = config
+        self._load_again = load_again
+        self._supervisor = supervisor
+        self._messaging = messaging
+        self._metrics = metrics
+        self._busy = asyncio.Lock()
+        metrics.reloaded(successful=True)
+
+    @property
+    def config(self) -> Config:
+        """The configuration that is in force."""
+        return self._config
+
+    async def run(self, path: Path, requested: asyncio.Event) -> None:
+        """Reload whenever the file at `path` changes or `requested` is set, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._on_change(path), name="reload-on-change")
+            group.create_task(self._on_request(requested), name="reload-on-request")
+
+    async def reload(self) -> Changes:
+        """Load and take over; raises the `VigilError` of a configuration that is left alone for it."""
+        async with self._busy:
+            try:
+                changes = await self._take_over(self._load_again())
+            except VigilError as error:
+                self._metrics.reloaded(successful=False)
+                log.error("the configuration is left as it was:\n%s", error)  # noqa: TRY400 -- its text says it all
+                raise
+            self._metrics.reloaded(successful=True)
+            return changes
+
+    async def _take_over(self, config: Config) -> Changes:
+        """Check what can fail, then change what changed."""
+        changes = diff(self._config, config)
+        if changes.mqtt:
+            self._messaging.check(config.mqtt)
+        await self._supervisor.apply(config, changes)
+        if changes.log:
+            logging_setup.set_up(config.log)
+        if changes.mqtt:
+            self._messaging.apply(config.mqtt)
+        self._config = config
+        log.info("configuration taken over: %s", changes)
+        for key in changes.needs_restart:
+            log.warning("%s takes effect only when vigil starts again", key)
+        return changes
+
+    async def _on_change(self, path: Path) -> None:
+        async for _ in file_changes(path):
+            await self._quietly()
+
+    async def _on_request(self, requested: asyncio.Event) -> None:
+        while True:
+            await requested.wait()
+            requested.clear()
+            await self._quietly()
+
+    async def _quietly(self) -> None:
+        """Reload; a wrong configuration has been logged and counted and ends nothing."""
+        try:
+            await self.reload()
+        except VigilError:
+            return
