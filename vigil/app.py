@@ -55,7 +55,7 @@ async def run(setup: Setup) -> None:
             group.create_task(loop.run(), name="inference")
             group.create_task(supervisor.run(), name="supervisor")
             group.create_task(web.run(), name="web")
-            group.create_task(reload.run(setup.path, setup.reload_requested), name="reload")
+            group.create_task(reload.run(setup.path, setup.reload_requested, setup.loaded), name="reload")
             group.create_task(systemd.feed_watchdog(daemon.healthy), name="watchdog")
             daemon.started = True
             systemd.notify("READY=1")

@@ -13,6 +13,7 @@ import typer
 from vigil import __version__, log
 from vigil.config.load import camera_of, load, schema
 from vigil.config.model import LogConfig, ModelConfig
+from vigil.config.watch import identity
 from vigil.console import download_bar, err, frame_bar, models_table, out, probe_report, welcome
 from vigil.errors import VigilError
 from vigil.inference.store import Store
@@ -33,10 +34,18 @@ def run(config: ConfigOption) -> None:
     """Watch the cameras of a configuration until stopped."""
     from vigil.process import serve  # noqa: PLC0415 -- `vigil version` need not load what runs the daemon
 
+    loaded = identity(config)
     settings = load(config, os.environ)
     log.set_up(settings.log)
-    weights = _weights(settings.model.name)
-    raise typer.Exit(serve(Setup(settings, config, lambda: load(config, os.environ), weights, os.environ)))
+    setup = Setup(
+        config=settings,
+        path=config,
+        loaded=loaded,
+        load_again=lambda: load(config, os.environ),
+        weights=_weights(settings.model.name),
+        environ=os.environ,
+    )
+    raise typer.Exit(serve(setup))
 
 
 @cli.command()
@@ -58,11 +67,16 @@ def demo() -> None:
     path = _shipped("demo.yaml")
     settings = with_free_ports(load(path, environ))
     log.set_up(settings.log)
-    weights = _weights(settings.model.name)
     ports = {"VIGIL_MQTT__PORT": str(settings.mqtt.port), "VIGIL_HTTP__PORT": str(settings.http.port)}
     again = {**environ, **ports}
     setup = Setup(
-        settings, path, lambda: load(path, again), weights, environ, lambda: err.print(welcome(settings))
+        config=settings,
+        path=path,
+        loaded=identity(path),
+        load_again=lambda: load(path, again),
+        weights=_weights(settings.model.name),
+        environ=environ,
+        started=lambda: err.print(welcome(settings)),
     )
     raise typer.Exit(serve(setup))
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vigil.config.model import Config
+    from vigil.config.watch import Identity
 
 
 def _nothing() -> None:
@@ -24,6 +25,8 @@ class Setup:
     config: Config
     path: Path
     """The configuration's file, watched for changes."""
+    loaded: Identity | None
+    """The file's identity just before `config` was read from it."""
     load_again: Callable[[], Config]
     """Reads the configuration anew; raises `ConfigError`."""
     weights: Path

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from vigil.config.diff import Changes
     from vigil.config.model import Config
+    from vigil.config.watch import Identity
     from vigil.messaging import Messaging
     from vigil.metrics import Metrics
     from vigil.supervisor import Supervisor
@@ -48,10 +49,13 @@ class Reload:
         """The configuration that is in force."""
         return self._config
 
-    async def run(self, path: Path, requested: asyncio.Event) -> None:
-        """Reload whenever the file at `path` changes or `requested` is set, until cancelled."""
+    async def run(self, path: Path, requested: asyncio.Event, loaded: Identity | None = None) -> None:
+        """Reload whenever the file at `path` changes or `requested` is set, until cancelled.
+
+        `loaded` is the identity of the file that the present configuration came from.
+        """
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._on_change(path), name="reload-on-change")
+            group.create_task(self._on_change(path, loaded), name="reload-on-change")
             group.create_task(self._on_request(requested), name="reload-on-request")
 
     async def reload(self) -> Changes:
@@ -82,8 +86,8 @@ class Reload:
             log.warning("%s takes effect only when vigil starts again", key)
         return changes
 
-    async def _on_change(self, path: Path) -> None:
-        async for _ in file_changes(path):
+    async def _on_change(self, path: Path, loaded: Identity | None) -> None:
+        async for _ in file_changes(path, loaded):
             await self._quietly()
 
     async def _on_request(self, requested: asyncio.Event) -> None:

@@ -34,7 +34,7 @@ def taken() -> Iterator[int]:
 
 def setup() -> Setup:
     """Return what the command line would hand over."""
-    return Setup(CONFIG, Path("vigil.yaml"), lambda: CONFIG, Path("weights.onnx"), {})
+    return Setup(CONFIG, Path("vigil.yaml"), None, lambda: CONFIG, Path("weights.onnx"), {})
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, daemon: Callable[..., object]) -> int:

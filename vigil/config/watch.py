@@ -27,9 +27,13 @@ def identity(path: Path) -> Identity | None:
     return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
-async def changes(path: Path) -> AsyncIterator[None]:
-    """Yield each time the file has changed and then stayed the same for a period, as a saved file does."""
-    seen = settled = identity(path)
+async def changes(path: Path, since: Identity | None = None) -> AsyncIterator[None]:
+    """Yield each time the file has changed and then stayed the same for a period, as a saved file does.
+
+    `since` is the identity of the file that was loaded; without it, the file as it is now is taken for it.
+    """
+    seen = identity(path)
+    settled = since or seen
     while True:
         await asyncio.sleep(_PERIOD)
         now = identity(path)

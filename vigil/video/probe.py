@@ -118,7 +118,8 @@ def report(
         height=size[1],
         frame_rate=(int(known.sum()) - 1) / span if span else 0.0,
         gop=int(np.diff(keys).max()) if len(keys) > 1 else None,
-        bit_rate=float(sizes[known].sum()) * 8 / span if span else 0.0,
+        # As many packets as there are intervals between them: the last one's time is not over yet.
+        bit_rate=float(sizes[known].mean()) * 8 * (int(known.sum()) - 1) / span if span else 0.0,
         constant=_constant(times[known], sizes[known]),
         opened_after=opened_after,
         first_frame_after=first_frame_after,
@@ -137,8 +138,9 @@ def _length(packets: Packets, *, live: bool) -> float:
     """Return the seconds watched: by our clock for a live stream, by its own for a recording."""
     if live:
         return packets.arrivals[-1] - packets.arrivals[0]
-    known = [at for at in packets.times if np.isfinite(at)]
-    return known[-1] - known[0] if known else 0.0
+    known = (at for at in packets.times if np.isfinite(at))
+    latest = (at for at in reversed(packets.times) if np.isfinite(at))
+    return next(latest, 0.0) - next(known, 0.0)
 
 
 def _constant(times: np.ndarray, sizes: np.ndarray) -> bool | None:

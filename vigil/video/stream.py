@@ -156,7 +156,8 @@ def open_container(camera: CameraConfig) -> InputContainer:
         )
     except (av.error.FFmpegError, OSError) as error:
         raise classify(error) from None  # its message holds the address, and so the password
-    if not container.streams.video:
+    # FFmpeg would type any text file onto a screen and call that video.
+    if not container.streams.video or container.format.name == "tty":
         container.close()
         raise UnsupportedError("it carries no video")
     return container

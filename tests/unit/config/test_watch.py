@@ -174,3 +174,13 @@ async def test_change_during_a_slow_reload_is_noticed_after_it(file: Path) -> No
     task.cancel()
     await asyncio.wait([task])
     assert noticed == 2
+
+
+async def test_edit_made_while_vigil_starts_is_not_missed(tmp_path: Path) -> None:
+    """A file that changed between being loaded and being watched counts as changed."""
+    path = tmp_path / "vigil.yaml"
+    path.write_text("1")
+    loaded = identity(path)
+    path.write_text("two")
+    async with asyncio.timeout(5):
+        await anext(changes(path, loaded))
