@@ -10,21 +10,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vigil import __version__, log
+from vigil import __version__, cli_models, log
 from vigil.config.load import camera_of, load, schema
 from vigil.config.model import LogConfig, ModelConfig
 from vigil.config.watch import identity
 from vigil.console import download_bar, err, frame_bar, models_table, out, probe_report, welcome
+from vigil.core.types import MAIN_MODEL
 from vigil.errors import VigilError
-from vigil.inference.store import Store
+from vigil.inference.store import Store, cache_folder
 from vigil.launch import Setup
 
 if TYPE_CHECKING:
-    from vigil.inference.detector import Detector
+    from vigil.config.model import Config
+    from vigil.inference.service import Service
 
 cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Many cameras, one detector.")
 models = typer.Typer(no_args_is_help=True, help="Weights: what there is, and fetching it.")
 cli.add_typer(models, name="models")
+models.add_typer(cli_models.models)
+cli.add_typer(cli_models.bench, name="bench")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The YAML file that names the cameras.")]
 
@@ -42,7 +46,7 @@ def run(config: ConfigOption) -> None:
         path=config,
         loaded=loaded,
         load_again=lambda: load(config, os.environ),
-        weights=_weights(settings.model.name),
+        weights=_all_weights(settings),
         environ=os.environ,
     )
     raise typer.Exit(serve(setup))
@@ -74,7 +78,7 @@ def demo() -> None:
         path=path,
         loaded=identity(path),
         load_again=lambda: load(path, again),
-        weights=_weights(settings.model.name),
+        weights=_all_weights(settings),
         environ=environ,
         started=lambda: err.print(welcome(settings)),
     )
@@ -96,14 +100,15 @@ def detect(
     size: Annotated[int, typer.Option(help="Longer side of the model's input.")] = 640,
 ) -> None:
     """Find objects in pictures and recordings."""
-    from vigil.app import open_detector  # noqa: PLC0415 -- `vigil version` need not load a runtime
+    from vigil.inference.service import open_service  # noqa: PLC0415 -- `vigil version` need not load a runtime
 
     log.set_up(LogConfig(level="warning"))
-    detector = open_detector(_weights(model), ModelConfig(name=model, size=size, confidence=confidence))
+    settings = ModelConfig(name=model, size=size, confidence=confidence)
+    service = open_service(_weights(model), settings, cache_folder(os.environ))
     failed = False
     for path in files:
         try:
-            _detect_file(detector, path, confidence, annotate, as_json=as_json)
+            _detect_file(service, path, confidence, annotate, as_json=as_json)
         except VigilError as error:
             failed = True
             err.print(f"{path}: {error}", style="red", markup=False)
@@ -171,6 +176,11 @@ def _weights(name: str) -> Path:
         return Store(os.environ).resolve(name, progress)
 
 
+def _all_weights(settings: Config) -> dict[str, Path]:
+    """Return the weights of every model of a configuration."""
+    return {key: _weights(each.name) for key, each in {MAIN_MODEL: settings.model, **settings.models}.items()}
+
+
 def _shipped(name: str) -> Path:
     """Return a configuration that comes with vigil: inside the wheel, or beside the package in a checkout."""
     package = Path(__file__).parent
@@ -187,13 +197,13 @@ def _one_folder(photos: list[Path]) -> Path:
 
 
 def _detect_file(
-    detector: Detector, path: Path, confidence: float, folder: Path | None, *, as_json: bool
+    service: Service, path: Path, confidence: float, folder: Path | None, *, as_json: bool
 ) -> None:
     from vigil.offline import Annotator, detect_all, pictures, to_json, to_text  # noqa: PLC0415 -- as `detect`
 
-    names = detector.model.names
+    names = service.detector.model.names
     with Annotator(path, folder, names) as annotator, frame_bar(str(path)) as tick:
-        for found in detect_all(detector, pictures(path), confidence):
+        for found in detect_all(service, pictures(path), confidence):
             line = json.dumps(to_json(path, found, names)) if as_json else to_text(path, found, names)
             out.print(line, markup=False, highlight=False, soft_wrap=True)
             annotator.write(found)

@@ -34,7 +34,7 @@ class LiveDaemon:
     @property
     def model(self) -> Model:
         """The model that finds objects."""
-        return self._loop.detector.model
+        return self._loop.model()
 
     @property
     def default_confidence(self) -> float:
@@ -43,6 +43,8 @@ class LiveDaemon:
 
     def trouble(self) -> str:
         """Return why the daemon is not healthy; empty when it is."""
+        if trouble := self._loop.trouble():
+            return trouble
         stuck = self._loop.stuck_for()
         return f"the inference loop has not moved for {stuck:.0f} s" if stuck > _STUCK_AFTER else ""
 
@@ -67,9 +69,8 @@ class LiveDaemon:
         sight = self._supervisor.sight(camera)
         if sight is None:
             return None
-        names = self.model.names
         return await call_in_thread(
-            lambda: encode_jpeg(annotate(sight.frame.image.to_bgr(), sight.detections, names)),
+            lambda: encode_jpeg(annotate(sight.frame.image.to_bgr(), sight.detections, sight.model.names)),
             name="snapshot",
         )
 

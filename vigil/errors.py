@@ -101,6 +101,10 @@ class UnsupportedError(SourceError):
     reason = "unsupported"
 
 
+class PixelsError(VigilError):
+    """A picture's pixels cannot be converted; every other picture's can."""
+
+
 class DecodeError(SourceError):
     """The stream's data cannot be decoded."""
 

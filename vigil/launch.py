@@ -29,7 +29,8 @@ class Setup:
     """The file's identity just before `config` was read from it."""
     load_again: Callable[[], Config]
     """Reads the configuration anew; raises `ConfigError`."""
-    weights: Path
+    weights: Mapping[str, Path]
+    """The weights of each model by its name in the configuration, `MAIN_MODEL` among them."""
     environ: Mapping[str, str]
     started: Callable[[], None] = _nothing
     """Called once everything is up."""

@@ -11,12 +11,11 @@ from vigil.sinks.messages import Messages
 from vigil.sinks.publisher import MqttPublisher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from vigil.aio.bus import Bus
     from vigil.config.model import MqttConfig
-    from vigil.core.types import BusMessage, CameraCommand
-    from vigil.inference.detector import Detector
+    from vigil.core.types import BusMessage, CameraCommand, Loaded
     from vigil.metrics import Metrics
 
 _LOCAL = "127.0.0.1"
@@ -29,13 +28,13 @@ class Messaging:
     def __init__(
         self,
         settings: MqttConfig,
-        detector: Detector,
+        loaded: Mapping[str, Loaded],
         bus: Bus[BusMessage],
         metrics: Metrics,
         on_command: Callable[[CameraCommand], None],
     ) -> None:
         self._settings = settings
-        self._detector = detector
+        self._loaded = loaded
         self._bus = bus
         self._metrics = metrics
         self._on_command = on_command
@@ -76,12 +75,12 @@ class Messaging:
 
     async def _run_until_changed(self, announce: Callable[[], None]) -> None:
         self._changed.clear()
-        settings, engine = self._settings, self._detector.engine
+        settings = self._settings
         with self._bus.subscription("mqtt") as subscription:
             publisher = MqttPublisher(
                 settings,
                 (settings.host or _LOCAL, settings.port),
-                Messages(settings.topic_prefix, engine.model, engine.name),
+                Messages(settings.topic_prefix, self._loaded),
                 subscription,
                 self._metrics,
                 self._on_command,

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vigil.core.types import Detections
-    from vigil.inference.detector import Detector
     from vigil.inference.letterbox import Letterbox
+    from vigil.inference.service import Service
 
 _MAX_PIXELS = 200_000_000
 _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
@@ -62,9 +62,9 @@ def pictures(path: Path) -> Iterator[Picture]:
         source.close()
 
 
-def detect_all(detector: Detector, stream: Iterable[Picture], confidence: float) -> Iterator[Found]:
+def detect_all(service: Service, stream: Iterable[Picture], confidence: float) -> Iterator[Found]:
     """Yield what is found in each picture, in order, with all of the engine's workers busy."""
-    mine = threading.local()
+    detector, mine = service.detector, threading.local()
 
     def find(picture: Picture) -> Detections:
         if not hasattr(mine, "letterbox"):
@@ -74,7 +74,7 @@ def detect_all(detector: Detector, stream: Iterable[Picture], confidence: float)
         shape = detector.shape_of(image.width, image.height)
         return detector.detect(letterbox, [image], [confidence], shape)[0]
 
-    workers = detector.engine.workers
+    workers = service.workers
     with ThreadPoolExecutor(workers, "detect") as pool:
         waiting: deque[tuple[Picture, Future[Detections]]] = deque()
         number = 0

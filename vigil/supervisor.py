@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
+import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vigil.analytics.filters import class_filter
+from vigil.analytics.gate import gates
 from vigil.analytics.pipeline import CameraPipeline
+from vigil.analytics.scene import Rules
+from vigil.analytics.watch import Watch
 from vigil.core.types import (
+    MAIN_MODEL,
     Action,
     BusMessage,
     CameraGone,
@@ -21,7 +28,9 @@ from vigil.core.types import (
     CameraIntroduced,
     CameraState,
     CameraView,
+    MotionChanged,
 )
+from vigil.errors import CannotStartError
 from vigil.video.camera import Camera
 from vigil.video.open import open_source
 
@@ -33,9 +42,11 @@ if TYPE_CHECKING:
     from vigil.analytics.pipeline import Pipelines, Sight
     from vigil.config.diff import Changes
     from vigil.config.model import CameraConfig, Config
-    from vigil.core.types import CameraCommand
+    from vigil.core.events import Totals
+    from vigil.core.types import CameraCommand, Model
     from vigil.inference.loop import InferenceLoop
-    from vigil.metrics import CameraMetrics, Metrics
+    from vigil.metrics import Metrics
+    from vigil.metrics.camera import CameraMetrics
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +58,7 @@ class _Unit:
     config: CameraConfig
     pipeline: CameraPipeline
     metrics: CameraMetrics
+    watch: Watch
     camera: Camera
     health: CameraHealth
     enabled: bool
@@ -63,8 +75,13 @@ class Supervisor:
         pipelines: Pipelines,
         bus: Bus[BusMessage],
         metrics: Metrics,
+        totals: Mapping[str, Totals] | None = None,
     ) -> None:
-        """Check every camera against the model; raises `CannotStartError` for a class it does not know."""
+        """Check every camera against the model; raises `CannotStartError` for a class it does not know.
+
+        Lines count on from `totals`, by camera.
+        """
+        self._totals = totals or {}
         self._loop = loop
         self._pipelines = pipelines
         self._bus = bus
@@ -77,11 +94,20 @@ class Supervisor:
             self._add(name, camera, filters[name])
 
     def filters(self, config: Config) -> Mapping[str, ClassFilter]:
-        """Return each camera's filter; raises `CannotStartError` for a class that the model does not know."""
-        model, default = self._loop.detector.model, config.model.confidence
-        return {
-            name: class_filter(name, camera.detect, default, model) for name, camera in config.cameras.items()
-        }
+        """Return each camera's filter; raises `CannotStartError` for a class or a model that is not known."""
+        return {name: self._filter(name, camera, config) for name, camera in config.cameras.items()}
+
+    def _filter(self, name: str, camera: CameraConfig, config: Config) -> ClassFilter:
+        key = camera.detect.model or MAIN_MODEL
+        settings = config.models[key] if key else config.model
+        try:
+            model = self._loop.model(key)
+        except KeyError:
+            raise CannotStartError(
+                f"cameras.{name}.detect.model: {key} is not loaded; "
+                "a new model is there when vigil starts again"
+            ) from None
+        return class_filter(name, camera.detect, settings.confidence, model, camera.filters, camera.masks)
 
     def views(self) -> list[CameraView]:
         """Return what people are shown of every camera."""
@@ -104,7 +130,19 @@ class Supervisor:
             for name, unit in self._units.items():
                 if unit.enabled:
                     self._start(name, unit)
-            await asyncio.get_running_loop().create_future()
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                self._end_events()
+
+    def totals(self) -> dict[str, Totals]:
+        """Return the crossings of every camera's lines, for whoever keeps them."""
+        return {name: unit.pipeline.state.totals for name, unit in self._units.items()}
+
+    def _end_events(self) -> None:
+        """Leave no subscriber with an open event: vigil stops."""
+        for name in self._units:
+            self._bus.publish(self._pipelines.forget(name, time.time()))
 
     def request(self, command: CameraCommand) -> None:
         """Do what was asked as soon as possible; a camera that is not there is ignored."""
@@ -152,36 +190,62 @@ class Supervisor:
             log.warning("%s: is gone before it could be told to %s", command.camera, command.action)
 
     def _add(self, name: str, config: CameraConfig, wanted: ClassFilter) -> _Unit:
-        model = self._loop.detector.model
-        metrics = self._metrics.add_camera(name, wanted.labels(model), _target(config))
-        pipeline = CameraPipeline(model, wanted, metrics)
-        camera = Camera(name, config, open_source, self._loop, metrics, self._changed)
+        metrics = self._metrics.add_camera(name)
+        pipeline = self._pipeline(name, config, wanted, metrics, self._totals.get(name))
+        watch = Watch(self._loop, metrics, partial(self._moved, name))
+        camera = Camera(name, config, open_source, watch, metrics, self._changed)
         state = CameraState.CONNECTING if config.enabled else CameraState.DISABLED
-        unit = _Unit(config, pipeline, metrics, camera, CameraHealth(name, state), config.enabled)
+        unit = _Unit(config, pipeline, metrics, watch, camera, CameraHealth(name, state), config.enabled)
         self._units[name] = unit
         metrics.health(unit.health)
-        self._pipelines.add(name, pipeline)
-        self._schedule(name, unit)
+        self._settle(name, unit)
         return unit
 
     def _aim(self, name: str, unit: _Unit, wanted: ClassFilter) -> None:
         """Give a camera a new filter and new labels while it runs."""
-        unit.pipeline = CameraPipeline(self._loop.detector.model, wanted, unit.metrics)
+        self._bus.publish(self._pipelines.forget(name, time.time()))
+        before = unit.pipeline.state.totals
+        unit.pipeline = self._pipeline(name, unit.config, wanted, unit.metrics, before)
+        self._settle(name, unit)
         if unit.health.state is not CameraState.LIVE or not unit.config.detect.enabled:
-            unit.pipeline.forget()
-        unit.metrics.aim(unit.pipeline.labels.values(), _target(unit.config))
-        self._pipelines.add(name, unit.pipeline)
-        self._schedule(name, unit)
+            self._pipelines.forget(name, time.time())
         self._introduce(name, unit)
 
+    def _pipeline(
+        self,
+        name: str,
+        config: CameraConfig,
+        wanted: ClassFilter,
+        metrics: CameraMetrics,
+        totals: Totals | None,
+    ) -> CameraPipeline:
+        rules = Rules(config.tracking, config.zones, config.lines)
+        return CameraPipeline(name, self._model(config), wanted, rules, metrics, secrets.randbits, totals)
+
+    def _settle(self, name: str, unit: _Unit) -> None:
+        """Have everything go by a unit's configuration and pipeline."""
+        state, detect = unit.pipeline.state, unit.config.detect
+        unit.metrics.aim(_target(unit.config), state.counts, state.zones, state.totals)
+        self._pipelines.add(name, unit.pipeline, unit.watch)
+        spared = gates(detect.when, gpu=self._loop.on_device(detect.model or MAIN_MODEL))
+        unit.watch.settle(unit.config.motion, gate=spared, fps=detect.fps)
+        self._schedule(name, unit)
+
+    def _model(self, config: CameraConfig) -> Model:
+        """Return the model that looks at a camera."""
+        return self._loop.model(config.detect.model or MAIN_MODEL)
+
     def _introduce(self, name: str, unit: _Unit) -> None:
-        self._bus.publish([CameraIntroduced(name, tuple(unit.pipeline.labels.values()))])
+        state = unit.pipeline.state
+        self._bus.publish([CameraIntroduced(name, state.counts, state.zones, state.totals)])
+        self._bus.publish([MotionChanged(name, on=unit.watch.moving)])
 
     def _schedule(self, name: str, unit: _Unit) -> None:
         detect = unit.config.detect
         if unit.enabled and detect.enabled:
-            floor = unit.pipeline.class_filter.floor
-            self._loop.set_camera(name, fps=detect.fps, weight=detect.weight, floor=floor)
+            floor = unit.pipeline.class_filter.tracking_floor
+            model = detect.model or MAIN_MODEL
+            self._loop.set_camera(name, model=model, fps=detect.fps, weight=detect.weight, floor=floor)
         else:
             self._loop.remove_camera(name)
 
@@ -208,6 +272,7 @@ class Supervisor:
         unit = self._units.pop(name)
         await self._stop(unit)
         self._loop.remove_camera(name)
+        self._bus.publish(self._pipelines.forget(name, time.time()))
         self._pipelines.remove(name)
         self._metrics.remove_camera(name)
         self._bus.publish([CameraGone(name)])
@@ -220,9 +285,15 @@ class Supervisor:
         unit.health = health
         if health.state is CameraState.LIVE:
             unit.pipeline.resume()
+            unit.watch.live()
         else:
-            unit.pipeline.forget()
+            unit.watch.away()
+            self._bus.publish(self._pipelines.forget(health.camera, time.time()))
         self._bus.publish([health])
+
+    def _moved(self, name: str, on: bool) -> None:  # noqa: FBT001 -- a callback's one argument
+        """Tell that motion began or ended; called from a camera's thread, or from the loop."""
+        self._bus.publish_threadsafe([MotionChanged(name, on=on)])
 
     def _view(self, name: str, unit: _Unit) -> CameraView:
         return CameraView(

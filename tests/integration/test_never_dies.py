@@ -63,7 +63,7 @@ async def watched(
     """Run a camera in this process."""
     config = CameraConfig.model_validate({"url": url, "open_timeout": "2s", "read_timeout": "3s", **keys})
     frames, changes = Frames(), list[CameraHealth]()
-    series = Metrics().add_camera("cam", [], 5)
+    series = Metrics().add_camera("cam")
     camera = Camera("cam", config, open_source, frames, series, changes.append, backoff=backoff)
     task = asyncio.create_task(camera.run())
     try:

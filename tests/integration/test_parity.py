@@ -12,8 +12,8 @@ import numpy as np
 
 from tests.support.agreement import agreement
 from tests.support.assets import coco128, photograph, weights
-from vigil.app import open_detector
 from vigil.config.model import ModelConfig
+from vigil.inference.service import open_service
 from vigil.video.upload import decode_picture
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def test_boxes_agree_with_ultralytics() -> None:
     """At least 99 % of detections over 0.3 have the same class, IoU >= 0.95 and confidence within 0.02."""
     path = weights("yolo11n")
     assert hashlib.sha256(path.read_bytes()).hexdigest() == EXPECTED["weights_sha256"]
-    detector = open_detector(path, ModelConfig())
+    detector = open_service(path, ModelConfig(), None).detector
     total = agreeing = 0
     for expected in EXPECTED["pictures"]:
         picture = _picture(expected["file"])

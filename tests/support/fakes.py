@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from vigil.core.types import Detections, Frame, Model
+from vigil.core.types import MAIN_MODEL, Detections, Frame, Loaded, Model
+from vigil.inference.engine import Output, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from vigil.core.types import Float32, UInt8
-    from vigil.inference.heads import Dimension
     from vigil.inference.schedule import Shape
     from vigil.sinks.messages import Message
     from vigil.video.source import Picture
 
 MODEL: Final = Model("fake", ("person", "car", "cell phone"), stride=32, size=640)
+LOADED: Final = {MAIN_MODEL: Loaded("fake", "fake cpu", "there is no other")}
 PATIENCE: Final = 10.0
 """Seconds after which a test that waits for another thread gives up."""
 
@@ -63,8 +64,9 @@ class FakeEngine:
     """An engine whose answer is a function of its input; by default one person in the middle, at 0.9."""
 
     name = "fake cpu"
-    model = MODEL
-    outputs: Sequence[Sequence[Dimension]] = (("batch", 4 + len(MODEL.names), "anchors"),)
+    device = "cpu"
+    weights = Weights(MODEL.name, MODEL.names, MODEL.stride, MODEL.size, {})
+    outputs: Sequence[Output] = (Output("output0", ("batch", 4 + len(MODEL.names), "anchors")),)
 
     def __init__(
         self,
@@ -78,12 +80,17 @@ class FakeEngine:
         self.max_batch = max_batch
         self.fixed_shape = fixed_shape
         self.batches: list[tuple[int, ...]] = []
+        self.closed = False
         self._answer = answer or one_person
 
     def run(self, batch: Float32) -> list[Float32]:
         """Note the batch's shape and answer."""
         self.batches.append(batch.shape)
         return [self._answer(batch)]
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
 
 
 def one_person(batch: Float32) -> Float32:

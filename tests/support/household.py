@@ -6,12 +6,12 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from tests.support.fakes import MODEL, PATIENCE, FakeEngine, FakeImage, FakeSource
+from tests.support.fakes import MODEL, PATIENCE, FakeImage, FakeSource
+from tests.support.serving import service
 from vigil.aio.bus import Bus
 from vigil.analytics.pipeline import Pipelines
 from vigil.config.model import Config
-from vigil.core.types import BusMessage, CameraHealth, CameraState
-from vigil.inference.detector import Detector
+from vigil.core.types import MAIN_MODEL, BusMessage, CameraHealth, CameraState
 from vigil.inference.loop import InferenceLoop
 from vigil.metrics import Metrics
 from vigil.supervisor import Supervisor
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pytest
 
     from vigil.config.model import CameraConfig
+    from vigil.core.events import Totals
     from vigil.core.types import Frame
     from vigil.video.source import Pause
 
@@ -37,7 +38,7 @@ class NotingLoop(InferenceLoop):
     """The real loop, which nobody runs, and the numbers of the frames that it was offered."""
 
     def __init__(self, handler: Pipelines, metrics: Metrics) -> None:
-        super().__init__(Detector(FakeEngine(), size=640, iou=0.7), handler, metrics)
+        super().__init__({MAIN_MODEL: service()}, handler, metrics)
         self.offered: list[tuple[str, int]] = []
 
     def offer(self, frame: Frame) -> None:
@@ -49,7 +50,9 @@ class NotingLoop(InferenceLoop):
 class House:
     """A supervisor for a configuration, the sources that it opened, and all that the bus was told."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, config: Config) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, config: Config, totals: Mapping[str, Totals] | None = None
+    ) -> None:
         monkeypatch.setattr("vigil.supervisor.open_source", self._open)
         self.metrics = Metrics()
         self.bus: Bus[BusMessage] = Bus()
@@ -57,7 +60,7 @@ class House:
         self.loop = NotingLoop(self.pipelines, self.metrics)
         self.opened: list[tuple[CameraConfig, FakeSource]] = []
         self.heard: list[BusMessage] = []
-        self.supervisor = Supervisor(config, self.loop, self.pipelines, self.bus, self.metrics)
+        self.supervisor = Supervisor(config, self.loop, self.pipelines, self.bus, self.metrics, totals)
         self._heard_more = asyncio.Event()
         self._subscription = self.bus.subscribe("test")
 

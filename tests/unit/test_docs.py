@@ -13,11 +13,13 @@ import pytest
 import typer
 from aiohttp import web
 
+from tests.support.fakes import LOADED
 from tests.support.metrics_page import table
 from vigil.cli import cli
 from vigil.config.address import SCHEMES, scheme_of
 from vigil.config.load import load
 from vigil.config.model import HttpConfig
+from vigil.core.events import Crossings, Event, EventType, Totals
 from vigil.core.types import (
     Action,
     CameraHealth,
@@ -29,7 +31,8 @@ from vigil.core.types import (
     Model,
     Result,
 )
-from vigil.metrics import CAPTURE_FAILURES, OFFER_DROPS, Metrics
+from vigil.metrics import Metrics
+from vigil.metrics.camera import CAPTURE_FAILURES, FRAME_DROPS
 from vigil.sinks.messages import Messages
 from vigil.video.photo import ArrayImage
 from vigil.web.server import application
@@ -45,6 +48,22 @@ GUIDE = ROOT / "docs/guide/cameras.md"
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
 ENVIRON = dict.fromkeys(("DRIVE_PASSWORD", "CAMERA_PASSWORD", "MQTT_PASSWORD"), "x")
 MODEL = Model("yolo11n", ("person", "cell phone"), stride=32, size=640)
+EVENT = Event(
+    "01J",
+    EventType.NEW,
+    "drive",
+    "person",
+    0.9,
+    0.9,
+    0.0,
+    None,
+    (1, 2, 3, 4),
+    (),
+    (),
+    stationary=False,
+    path=(),
+    track_id=7,
+)
 HEALTHY = CameraHealth("drive", CameraState.LIVE)
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -189,9 +208,9 @@ def test_the_metrics_page_has_every_series() -> None:
 def test_the_metrics_page_has_every_reason() -> None:
     """The values that a `reason` label can have are all listed."""
     metrics = Metrics()
-    metrics.add_camera("drive", ["person"], 5)
+    metrics.add_camera("drive")
     reasons = set(re.findall(r'reason="(\w+)"', metrics.render().decode()))
-    assert {*OFFER_DROPS, *CAPTURE_FAILURES} <= reasons
+    assert {*FRAME_DROPS, *CAPTURE_FAILURES} <= reasons
     listed = (ROOT / "docs/reference/metrics.md").read_text(encoding="utf-8").partition("## Reasons")[2]
     assert reasons <= set(re.findall(r"`(\w+)`", listed))
 
@@ -253,18 +272,23 @@ def test_pages_name_every_state(page: str) -> None:
 
 def test_the_mqtt_page_has_every_topic() -> None:
     """The table lists exactly what is published, with how it is retained and its quality of service."""
-    messages = Messages("vigil", MODEL, "none")
-    result = Result("drive", 1, 0.0, 640, 480, Detections.empty(), {"person": 1})
+    messages = Messages("vigil", LOADED)
+    result = Result("drive", 1, 0.0, 640, 480, MODEL, Detections.empty(), {"person": 1})
     said = [
         messages.daemon_status(online=True),
         messages.info(["drive"]),
         *messages.camera_health(HEALTHY),
         messages.detections(result),
         *messages.objects("drive", {"person": 1}),
+        *messages.zones("drive", {"gate": {"person": 1}}),
+        *messages.lines("drive", Totals({"entry": {"person": Crossings(2, 1)}})),
+        messages.motion("drive", on=True),
+        messages.event(EVENT),
     ]
     rows = set()
     for message in said:
         topic = message.topic.replace("drive", "<camera>").replace("person", "<label>")
+        topic = topic.replace("gate", "<zone>").replace("entry", "<line>")
         rows.add((topic, "yes" if message.retain else "no", str(message.qos)))
     page = (ROOT / "docs/reference/mqtt.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(vigil/\S+)` \| (\w+) \| (\d) \|", page, re.MULTILINE)) == rows
@@ -279,7 +303,7 @@ def test_the_mqtt_page_shows_the_payload_of_detections() -> None:
         np.array([[1, 2, 3, 4]], np.float32), np.array([0.5], np.float32), np.array([0], np.int32)
     )
     said = json.loads(
-        Messages("vigil", MODEL, "none").detections(Result("drive", 1, 0.0, 640, 480, box, {})).payload
+        Messages("vigil", LOADED).detections(Result("drive", 1, 0.0, 640, 480, MODEL, box, {})).payload
     )
     [shown] = [example for example in mqtt_examples() if "detections" in example]
     assert list(shown) == list(said)
@@ -289,13 +313,19 @@ def test_the_mqtt_page_shows_the_payload_of_detections() -> None:
 def test_the_mqtt_page_shows_the_payload_of_health() -> None:
     """The example has the keys of the real message, and the page the values they can have."""
     said = next(
-        message
-        for message in Messages("vigil", MODEL, "none").camera_health(HEALTHY)
-        if "health" in message.topic
+        message for message in Messages("vigil", LOADED).camera_health(HEALTHY) if "health" in message.topic
     )
     [shown] = [example for example in mqtt_examples() if "state" in example]
     assert list(shown) == list(json.loads(said.payload))
     assert {*CameraStatus, *Condition} <= code_words(ROOT / "docs/reference/mqtt.md")
+
+
+def test_the_mqtt_page_shows_the_payload_of_events() -> None:
+    """The example has the keys of the real message, and the page every type."""
+    said = json.loads(Messages("vigil", LOADED).event(EVENT).payload)
+    [shown] = [example for example in mqtt_examples() if "top_score" in example]
+    assert list(shown) == list(said)
+    assert set(EventType) <= code_words(ROOT / "docs/reference/mqtt.md")
 
 
 def mqtt_examples() -> list[dict[str, Any]]:

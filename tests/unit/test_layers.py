@@ -20,13 +20,14 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
     for floor in (
         "__main__",
         "cli",
-        "bench fleet",
+        "cli_models",  # commands that `cli` registers
+        "bench fleet samples",
         "process offline console",
         "app",
         "launch",  # what `cli` hands to `app`; it imports for types only
         "daemon",
         "reload",
-        "supervisor messaging",
+        "supervisor messaging ledger",
         "video inference analytics sinks web",
         "log",  # its set-up takes `config.model.LogConfig`
         "config metrics systemd",
@@ -44,11 +45,14 @@ OWNERS: dict[str, frozenset[str]] = {
     "aiohttp": frozenset({"web"}),
     "PIL": frozenset({"video.upload"}),
     "onnxruntime": frozenset({"inference.backends.onnx"}),
-    "openvino": frozenset({"inference.backends.openvino"}),
+    "openvino": frozenset({"inference.backends.openvino", "inference.convert", "inference.quantize"}),
+    "nncf": frozenset({"inference.quantize"}),
+    "onnx": frozenset({"inference.convert"}),
+    "faster_coco_eval": frozenset({"inference.accuracy"}),
     "torch": frozenset({"inference.backends.ultralytics"}),
-    "ultralytics": frozenset({"inference.backends.ultralytics"}),
-    "typer": frozenset({"cli"}),
-    "rich": frozenset({"console"}),
+    "ultralytics": frozenset({"inference.backends.ultralytics", "inference.convert"}),
+    "typer": frozenset({"cli", "cli_models"}),
+    "rich": frozenset({"console", "cli_models"}),
     "prometheus_client": frozenset({"metrics", "web.routes.status"}),
     "yaml": frozenset({"config"}),
     "pydantic": frozenset({"config"}),
@@ -66,7 +70,7 @@ ONLY: dict[str, frozenset[str]] = {
 }
 """Third-party libraries of rooms that keep to the standard library otherwise."""
 
-HEAVY = ("onnxruntime", "torch", "ultralytics", "openvino", "amqtt")
+HEAVY = ("onnxruntime", "torch", "ultralytics", "openvino", "nncf", "onnx", "amqtt")
 
 
 def modules(package: Path) -> Iterator[tuple[str, Path]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,8 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.fakes import Clock
 from vigil import __version__
-from vigil.core.types import CameraHealth, CameraState, Condition
-from vigil.metrics import CAPTURE_FAILURES, Metrics, RateMeter
+from vigil.core.events import Crossings, Event, EventType, Totals
+from vigil.core.types import CameraHealth, CameraState, Condition, Loaded
+from vigil.metrics import Metrics
+from vigil.metrics.camera import CAPTURE_FAILURES, CameraMetrics, RateMeter
 
 if TYPE_CHECKING:
     from prometheus_client.samples import Sample
@@ -29,11 +32,22 @@ COUNTED = {
     "vigil_frames_dropped_total",
     "vigil_detections_total",
     "vigil_objects",
+    "vigil_events_total",
+    "vigil_zone_objects",
+    "vigil_line_crossings_total",
     "vigil_capture_to_publish_seconds_count",
     "vigil_decode_cpu_seconds_total",
 }
 
 
+LABELLED = (
+    "vigil_objects",
+    "vigil_detections_total",
+    "vigil_events_total",
+    "vigil_zone_objects",
+    "vigil_line_crossings_total",
+)
+NAMES = ("person", "car", "cell phone")
 LIVE = CameraHealth("drive", CameraState.LIVE)
 
 
@@ -42,7 +56,21 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Give the metrics a clock that the test sets."""
     clock = Clock()
     monkeypatch.setattr("vigil.metrics.time", clock)
+    monkeypatch.setattr("vigil.metrics.camera.time", clock)
     return clock
+
+
+def added(metrics: Metrics, name: str, *labels: str) -> CameraMetrics:
+    """Add a camera that reports these labels, asks for 5 inferences/s, and has a zone and a line."""
+    camera = metrics.add_camera(name)
+    aim(camera, *labels)
+    return camera
+
+
+def aim(camera: CameraMetrics, *labels: str, fps: float = 5.0, zone: str = "gate") -> None:
+    """Set what a camera reports."""
+    none = dict.fromkeys(labels, 0)
+    camera.aim(fps, none, {zone: none}, Totals({"entry": dict.fromkeys(labels, Crossings())}))
 
 
 def samples(metrics: Metrics) -> list[Sample]:
@@ -63,7 +91,7 @@ def of(metrics: Metrics, camera: str) -> dict[str, list[float]]:
 def test_camera_has_its_series_from_the_start() -> None:
     """Every series of a camera exists at 0 before its first frame, and its target is told."""
     metrics = Metrics()
-    metrics.add_camera("drive", ["person", "cell phone"], 5.0)
+    added(metrics, "drive", "person", "cell phone")
     found = of(metrics, "drive")
     assert set(found) >= COUNTED
     assert all(value == 0 for name in COUNTED for value in found[name])
@@ -77,7 +105,7 @@ def test_removed_camera_leaves_no_series() -> None:
     """After its removal nothing carries the camera's label, and the other one keeps all."""
     metrics = Metrics()
     for camera in ("drive", "door"):
-        metrics.add_camera(camera, ["person"], 5.0)
+        added(metrics, camera, "person")
     before = of(metrics, "door")
     metrics.remove_camera("drive")
     assert of(metrics, "drive") == {}
@@ -88,22 +116,23 @@ def test_removed_camera_leaves_no_series() -> None:
 def test_removed_camera_can_come_back_at_nought() -> None:
     """A camera that is added again starts counting anew."""
     metrics = Metrics()
-    metrics.add_camera("drive", ["person"], 5.0).decoded(0.0, 1.0)
+    added(metrics, "drive", "person").decoded(0.0, 1.0)
     metrics.remove_camera("drive")
-    metrics.add_camera("drive", ["person"], 5.0)
+    added(metrics, "drive", "person")
     assert of(metrics, "drive")["vigil_frames_captured_total"] == [0]
 
 
 def test_frames_are_counted(clock: Clock) -> None:
     """Decoded frames, their CPU time, drops by cause, reconnects, detections and counts add up."""
     metrics = Metrics()
-    camera = metrics.add_camera("drive", ["person", "cell phone"], 5.0)
+    camera = added(metrics, "drive", "person", "cell phone")
     for _ in range(3):
         camera.decoded(clock.now, 0.25)
     camera.decoded(clock.now, -1.0)
     camera.dropped("not_due")
     camera.reconnecting("stalled")
-    camera.inferred({"person": 2}, {"person": 1, "cell phone": 0})
+    camera.inferred([0, 0], NAMES)
+    camera.told({"person": 1, "cell phone": 0}, {"gate": {"person": 1, "cell phone": 0}}, [begun("person")])
     camera.health(LIVE)
     value = metrics.registry.get_sample_value
     drive = {"camera": "drive"}
@@ -115,14 +144,14 @@ def test_frames_are_counted(clock: Clock) -> None:
     assert value("vigil_detections_total", {**drive, "label": "person"}) == 2
     assert value("vigil_objects", {**drive, "label": "person"}) == 1
     assert value("vigil_camera_up", drive) == 1
-    camera.inferred_nothing()
-    assert value("vigil_objects", {**drive, "label": "person"}) == 0
+    assert value("vigil_zone_objects", {**drive, "zone": "gate", "label": "person"}) == 1
+    assert value("vigil_events_total", {**drive, "label": "person"}) == 1
 
 
 def test_ages_and_latencies_are_measured_from_capture(clock: Clock) -> None:
     """The newest frame's age and the way to publication count from its arrival, and are never negative."""
     metrics = Metrics()
-    camera = metrics.add_camera("drive", ["person"], 5.0)
+    camera = added(metrics, "drive", "person")
     camera.decoded(clock.now, 0.0)
     clock.now += 2.5
     camera.published(clock.now - 0.2)
@@ -183,7 +212,7 @@ def test_rate_after_a_pause_begins_anew(clock: Clock) -> None:
 def test_health_is_one_of_each_kind() -> None:
     """Exactly one state and one condition are 1, and `up` means live."""
     metrics = Metrics()
-    camera = metrics.add_camera("drive", ["person"], 5.0)
+    camera = added(metrics, "drive", "person")
 
     def ones(family: str) -> list[str]:
         named = [sample for sample in samples(metrics) if sample.name == f"vigil_camera_{family}"]
@@ -207,11 +236,13 @@ def labels_of(metrics: Metrics, name: str) -> set[str]:
 def test_labels_follow_the_configuration() -> None:
     """A label that is reported no more loses its series, a new one starts at 0, the others go on counting."""
     metrics = Metrics()
-    camera = metrics.add_camera("drive", ["person", "cell phone"], 5.0)
-    camera.inferred({"person": 2, "cell phone": 1}, {"person": 2, "cell phone": 1})
-    camera.aim(["person", "car"], 2.0)
-    for name in ("vigil_objects", "vigil_detections_total"):
+    camera = added(metrics, "drive", "person", "cell phone")
+    camera.inferred([0, 0, 2], NAMES)
+    aim(camera, "person", "car", fps=2.0, zone="door")
+    for name in LABELLED:
         assert labels_of(metrics, name) == {"person", "car"}
+    zones = {sample.labels["zone"] for sample in samples(metrics) if sample.name == "vigil_zone_objects"}
+    assert zones == {"door"}
     value = metrics.registry.get_sample_value
     assert value("vigil_detections_total", {"camera": "drive", "label": "person"}) == 2
     assert value("vigil_detections_total", {"camera": "drive", "label": "car"}) == 0
@@ -221,11 +252,61 @@ def test_labels_follow_the_configuration() -> None:
 def test_inference_that_was_under_way_survives_new_labels() -> None:
     """A worker that still counts a label that has just gone raises nothing: it would end the daemon."""
     metrics = Metrics()
-    camera = metrics.add_camera("drive", ["person", "car"], 5.0)
-    camera.aim(["person"], 5.0)
-    camera.inferred({"person": 1, "car": 1}, {"person": 1, "car": 1})
+    camera = added(metrics, "drive", "person", "car")
+    aim(camera, "person")
+    camera.inferred([0, 1], NAMES)
+    both = {"person": 1, "car": 1}
+    camera.told(both, {"gate": both, "gone": both}, [begun("person"), begun("car")])
     assert metrics.registry.get_sample_value("vigil_objects", {"camera": "drive", "label": "person"}) == 1
     assert labels_of(metrics, "vigil_objects") == {"person"}
+
+
+def begun(label: str) -> Event:
+    """Return an event that begins."""
+    return Event(
+        "01J",
+        EventType.NEW,
+        "drive",
+        label,
+        0.9,
+        0.9,
+        0.0,
+        None,
+        (1, 2, 3, 4),
+        (),
+        (),
+        stationary=False,
+        path=(),
+        track_id=7,
+    )
+
+
+def test_events_are_counted_when_they_begin() -> None:
+    """Updates and ends of an event count nothing more."""
+    metrics = Metrics()
+    camera = added(metrics, "drive", "person")
+    for kind in EventType:
+        camera.told({}, {}, [replace(begun("person"), type=kind)])
+    assert (
+        metrics.registry.get_sample_value("vigil_events_total", {"camera": "drive", "label": "person"}) == 1
+    )
+
+
+def test_crossings_count_from_where_the_totals_stood() -> None:
+    """What was kept from before the start is no crossing of now; each later one counts in its direction."""
+    metrics = Metrics()
+    camera = metrics.add_camera("drive")
+    camera.aim(5.0, {"person": 0}, {}, Totals({"entry": {"person": Crossings(100, 50)}}))
+    way = {"camera": "drive", "line": "entry", "label": "person"}
+
+    def counted() -> tuple[float | None, float | None]:
+        value = metrics.registry.get_sample_value
+        name = "vigil_line_crossings_total"
+        return value(name, {**way, "direction": "in"}), value(name, {**way, "direction": "out"})
+
+    assert counted() == (0, 0)
+    camera.crossed(Totals({"entry": {"person": Crossings(102, 51)}}))
+    assert counted() == (2, 1)
 
 
 def test_reload_is_told(clock: Clock) -> None:
@@ -244,8 +325,8 @@ def test_reload_is_told(clock: Clock) -> None:
 def test_nothing_is_exported_twice() -> None:
     """No two samples have the same name and labels, and the process tells about itself."""
     metrics = Metrics()
-    metrics.describe(model="yolo11n", engine="onnxruntime cpu")
-    metrics.add_camera("drive", ["person"], 5.0)
+    metrics.describe([Loaded("yolo11n", "onnxruntime cpu", "measured")])
+    added(metrics, "drive", "person")
     metrics.inferred(4, 0.02)
     metrics.sink_dropped("mqtt")
     keys = [(sample.name, frozenset(sample.labels.items())) for sample in samples(metrics)]

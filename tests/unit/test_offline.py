@@ -12,9 +12,9 @@ import pytest
 
 from tests.support.clips import make_clip, read_counter
 from tests.support.fakes import MODEL, PATIENCE, FakeEngine, FakeImage, boxes, one_person
+from tests.support.serving import service
 from vigil.core.types import Detections, Float32
 from vigil.errors import VigilError
-from vigil.inference.detector import Detector
 from vigil.offline import Annotator, Found, detect_all, is_video, pictures, to_json, to_text
 from vigil.video.source import Picture
 
@@ -74,9 +74,9 @@ def test_results_come_in_order_from_many_workers() -> None:
         output[:, 2:4, 0] = batch[0, 0, 192, 320] * 1000
         return output
 
-    detector = Detector(FakeEngine(answer, workers=4), size=640, iou=0.7)
+    served = service(FakeEngine(answer, workers=4))
     stream = [Picture(0.0, float(n), FakeImage(640, 360, (n + 1) / 100)) for n in range(20)]
-    results = list(detect_all(detector, stream, 0.5))
+    results = list(detect_all(served, stream, 0.5))
     assert [each.number for each in results] == list(range(20))
     assert [each.picture.pts for each in results] == list(range(20))
     widths = [each.detections.xyxy[0, 2] - each.detections.xyxy[0, 0] for each in results]
@@ -87,7 +87,7 @@ def test_long_recording_is_not_read_ahead() -> None:
     """Only about two pictures per worker wait in memory, however long the recording."""
     read: list[int] = []
     stream = (read.append(n) or Picture(0.0, None, FakeImage(640, 360)) for n in range(200))  # type: ignore[func-returns-value]  # on purpose
-    results = detect_all(Detector(FakeEngine(workers=2), size=640, iou=0.7), stream, 0.5)
+    results = detect_all(service(FakeEngine(workers=2)), stream, 0.5)
     next(results)
     assert len(read) <= 5
     assert len(list(results)) == 199
@@ -102,7 +102,7 @@ def test_error_in_the_middle_is_raised_in_its_place() -> None:
         return one_person(batch)
 
     stream = [Picture(0.0, float(n), FakeImage(value=0.9 if n == 3 else 0.1)) for n in range(9)]
-    results = detect_all(Detector(FakeEngine(answer, workers=2), size=640, iou=0.7), stream, 0.5)
+    results = detect_all(service(FakeEngine(answer, workers=2)), stream, 0.5)
     assert [next(results).number for _ in range(3)] == [0, 1, 2]
     with pytest.raises(MemoryError):
         next(results)

@@ -16,6 +16,7 @@ import pytest
 from tests.support.fakes import PATIENCE
 from vigil import process
 from vigil.config.model import CameraConfig, Config
+from vigil.core.types import MAIN_MODEL
 from vigil.errors import CannotStartError
 from vigil.launch import Setup
 
@@ -34,7 +35,7 @@ def taken() -> Iterator[int]:
 
 def setup() -> Setup:
     """Return what the command line would hand over."""
-    return Setup(CONFIG, Path("vigil.yaml"), None, lambda: CONFIG, Path("weights.onnx"), {})
+    return Setup(CONFIG, Path("vigil.yaml"), None, lambda: CONFIG, {MAIN_MODEL: Path("weights.onnx")}, {})
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, daemon: Callable[..., object]) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.fakes import PATIENCE
+from tests.support.fakes import LOADED, PATIENCE
 from tests.support.household import House, config_of
 from vigil.config.diff import Changes
 from vigil.core.types import CameraHealth, CameraState
@@ -49,7 +49,7 @@ class Stage:
         self.file: Config | VigilError = config
         self.loads = 0
         self.messaging = NotingMessaging(
-            config.mqtt, self.house.loop.detector, self.house.bus, self.house.metrics, lambda _command: None
+            config.mqtt, LOADED, self.house.bus, self.house.metrics, lambda _command: None
         )
         self.log_settings: list[Any] = []
         monkeypatch.setattr("vigil.reload.logging_setup.set_up", self.log_settings.append)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.support.fakes import boxes, frame
 from tests.support.household import LABELS, House, config_of
 from vigil.config.diff import Changes, diff
+from vigil.core.events import Crossings, Event, EventType, Totals
 from vigil.core.types import (
     Action,
     CameraCommand,
@@ -18,6 +20,7 @@ from vigil.core.types import (
     CameraIntroduced,
     CameraState,
     CameraStatus,
+    MotionChanged,
     Result,
 )
 from vigil.errors import CannotStartError
@@ -26,7 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vigil.config.model import Config
+    from vigil.core.types import BusMessage
 
+MOMENTS = count(1)
 THREE = config_of({"drive": {}, "door": {}, "attic": {"enabled": False}})
 PERSON = (10, 20, 30, 40, 0.9, 0)
 
@@ -80,16 +85,29 @@ async def test_every_enabled_camera_is_started_and_told(monkeypatch: pytest.Monk
         assert [view.state.value for view in house.supervisor.views()] == ["live", "live", "disabled"]
         assert scheduled(house) == {"drive", "door"}
         assert house.sources("attic") == []
-    assert house.heard[:6] == [
+    told = [message for message in house.heard if not isinstance(message, MotionChanged | Result)]
+    assert told[:6] == [
         message
         for name, health in (
             ("drive", connecting("drive")),
             ("door", connecting("door")),
             ("attic", disabled("attic")),
         )
-        for message in (CameraIntroduced(name, LABELS), health)
+        for message in (introduced(name), health)
     ]
     assert all(source.closed.is_set() for _, source in house.opened)
+
+
+def introduced(name: str, *labels: str) -> CameraIntroduced:
+    """Return what is told of a camera that sees nobody, by default of one that reports every label."""
+    return CameraIntroduced(name, dict.fromkeys(labels or LABELS, 0))
+
+
+def show(house: House, *rows: tuple[float, float, float, float, float, int]) -> None:
+    """Have `drive` see this for long enough to believe it."""
+    for number in range(3):
+        at = next(MOMENTS) * 0.2
+        house.pipelines.handle([frame("drive", number, at)], [boxes(*rows)])
 
 
 async def test_view_tells_what_people_see(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +131,7 @@ async def test_disabled_camera_is_stopped_and_alone(monkeypatch: pytest.MonkeyPa
     """Disabling ends one camera's capture, zeroes its counts and tells it; another notices nothing."""
     house = House(monkeypatch, THREE)
     async with house.running():
-        house.pipelines.handle([frame("drive")], [boxes(PERSON)])
+        show(house, PERSON)
         assert house.value("objects", camera="drive", label="person") == 1
         await told_to(house, "drive", Action.DISABLE)
         assert (await house.settled())[-1] == disabled("drive")
@@ -248,13 +266,12 @@ async def test_added_camera_joins(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (await apply(house, THREE, new)).added == ("gate", "shed")
         await house.until(live("gate"))
         told = await house.settled()
-        assert {message for message in told[since:] if not isinstance(message, Result)} == {
-            CameraIntroduced("gate", LABELS),
-            connecting("gate"),
-            live("gate"),
-            CameraIntroduced("shed", LABELS),
-            disabled("shed"),
-        }
+        said = [message for message in told[since:] if not isinstance(message, Result)]
+        expected = [
+            *(introduced("gate"), MotionChanged("gate", on=False), connecting("gate"), live("gate")),
+            *(introduced("shed"), MotionChanged("shed", on=False), disabled("shed")),
+        ]
+        assert sorted(map(repr, said)) == sorted(map(repr, expected))
         assert scheduled(house) == {"drive", "door", "gate"}
         assert len(house.opened) == 3
 
@@ -316,12 +333,15 @@ async def test_retuned_camera_goes_on_capturing(monkeypatch: pytest.MonkeyPatch)
     async with house.running():
         since = len(await house.settled())
         assert await apply(house, THREE, new) == Changes(retuned=("drive",))
-        assert (await house.settled())[since:] == [CameraIntroduced("drive", ("car",))]
+        assert (await house.settled())[since:] == [
+            introduced("drive", "car"),
+            MotionChanged("drive", on=False),
+        ]
         assert len(house.opened) == 2
         assert not house.sources("drive")[0].closed.is_set()
         assert house.value("camera_target_fps", camera="drive") == 2
         assert house.value("objects", camera="drive", label="person") is None
-        house.pipelines.handle([frame("drive")], [boxes(PERSON, (0, 0, 9, 9, 0.9, 1))])
+        show(house, PERSON, (0, 0, 9, 9, 0.9, 1))
         (drive, *_) = house.supervisor.views()
         assert (drive.counts, drive.target_fps, drive.state) == ({"car": 1}, 2, CameraState.LIVE)
 
@@ -342,10 +362,10 @@ async def test_camera_that_detects_no_more_sees_nobody(monkeypatch: pytest.Monke
     house = House(monkeypatch, THREE)
     new = config_of({"drive": {"detect": {"enabled": False}}, "door": {}, "attic": {"enabled": False}})
     async with house.running():
-        house.pipelines.handle([frame("drive")], [boxes(PERSON)])
+        show(house, PERSON)
         assert house.value("objects", camera="drive", label="person") == 1
         await apply(house, THREE, new)
-        house.pipelines.handle([frame("drive")], [boxes(PERSON)])
+        show(house, PERSON)
         assert house.value("objects", camera="drive", label="person") == 0
         (drive, *_) = house.supervisor.views()
         assert drive.counts["person"] == 0
@@ -359,7 +379,7 @@ async def test_retuned_camera_that_is_away_still_sees_nobody(monkeypatch: pytest
     async with house.running():
         await told_to(house, "drive", Action.DISABLE)
         await apply(house, THREE, new)
-        house.pipelines.handle([frame("drive")], [boxes(PERSON)])
+        show(house, PERSON)
         (drive, *_) = house.supervisor.views()
         assert drive.counts == {"person": 0}
 
@@ -412,7 +432,9 @@ async def test_announcing_tells_all_again(monkeypatch: pytest.MonkeyPatch) -> No
         house.supervisor.announce()
         told = (await house.settled())[since:]
         assert healths(told) == [live("drive"), live("door"), disabled("attic")]
-        assert len(told) == 6
+        assert [message.camera for message in told if isinstance(message, CameraIntroduced)] == list(
+            THREE.cameras
+        )
 
 
 async def test_stopping_stops_every_camera(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -422,3 +444,42 @@ async def test_stopping_stops_every_camera(monkeypatch: pytest.MonkeyPatch) -> N
         pass
     assert all(source.closed.is_set() for _, source in house.opened)
     assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("camera-")]
+
+
+def ends(told: list[BusMessage]) -> list[str]:
+    """Return the cameras of the events that ended, in order."""
+    return [each.camera for each in told if isinstance(each, Event) and each.type is EventType.END]
+
+
+async def test_no_event_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retuning, disabling and removing a camera, and stopping vigil, each end its open events once."""
+    house = House(monkeypatch, THREE)
+    retuned = config_of({"drive": {"detect": {"fps": 2}}, "door": {}, "attic": {"enabled": False}})
+    without = config_of({"door": {}, "attic": {"enabled": False}})
+    async with house.running():
+        show(house, PERSON)
+        await apply(house, THREE, retuned)
+        assert ends(await house.settled()) == ["drive"]
+        show(house, PERSON)
+        await told_to(house, "drive", Action.DISABLE)
+        assert ends(await house.settled()) == ["drive"] * 2
+        await told_to(house, "drive", Action.ENABLE)
+        await house.until(live("drive"), len(house.heard))
+        show(house, PERSON)
+        await apply(house, retuned, without)
+        assert ends(await house.settled()) == ["drive"] * 3
+        house.pipelines.handle([frame("door", n, n * 0.2) for n in range(1)], [boxes(PERSON)])
+        for number in range(1, 4):
+            house.pipelines.handle([frame("door", number, number * 0.2)], [boxes(PERSON)])
+        subscription = house.bus.subscribe("last words")
+    assert ends(subscription.drain()) == ["door"]
+
+
+async def test_retuned_camera_keeps_its_totals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lines have counted goes on under new settings, and is there for whoever keeps it."""
+    line = {"lines": {"entry": {"from": [0, 0.5], "to": [1, 0.5]}}}
+    config = config_of({"drive": line})
+    house = House(monkeypatch, config, {"drive": Totals({"entry": {"person": Crossings(5, 4)}})})
+    async with house.running():
+        await apply(house, config, config_of({"drive": {**line, "detect": {"fps": 2}}}))
+        assert house.supervisor.totals()["drive"].lines["entry"]["person"] == Crossings(5, 4)

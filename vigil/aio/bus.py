@@ -34,6 +34,12 @@ class Subscription(Generic[T]):
         self._items.append(item)
         self._arrived.set()
 
+    def drain(self) -> list[T]:
+        """Return all that waits, and leave nothing."""
+        items = list(self._items)
+        self._items.clear()
+        return items
+
     def __aiter__(self) -> Self:
         return self
 

@@ -1,30 +1,33 @@
 """What happens to a camera's boxes between the detector and the sinks.
 
-Runs in the inference workers; the loop hears of a whole batch at once.
+Runs in the inference workers; the loop hears of a whole batch at once. Boxes are filtered, all cameras of a
+batch are tracked together, and each camera's scene makes counts, crossings and events of its tracks.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
+from vigil.analytics.association import CameraSettings
+from vigil.analytics.scene import Scene
+from vigil.analytics.tracker import Tracker
+from vigil.core.events import EventType
 from vigil.core.types import Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from vigil.analytics.filters import ClassFilter
-    from vigil.core.types import Detections, Frame, Model
-    from vigil.metrics import CameraMetrics
+    from vigil.analytics.scene import Rules, SceneResult
+    from vigil.analytics.tracks import Tracks
+    from vigil.core.events import Event, Totals
+    from vigil.core.types import BusMessage, Detections, Frame, Model
+    from vigil.metrics.camera import CameraMetrics
 
-_WINDOW = 3
-"""Inferences over which a count is confirmed: the median of an odd few forgives one miss or one ghost."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,87 +35,213 @@ class Sight:
     """A camera's latest inferred frame with what was found in it."""
 
     frame: Frame
+    model: Model
     detections: Detections
 
 
 class CameraPipeline:
-    """One camera's filter and counts."""
+    """One camera's filter and scene; any thread may call."""
 
-    def __init__(self, model: Model, class_filter: ClassFilter, metrics: CameraMetrics) -> None:
+    def __init__(
+        self,
+        camera: str,
+        model: Model,
+        class_filter: ClassFilter,
+        rules: Rules,
+        metrics: CameraMetrics,
+        random_bits: Callable[[int], int],
+        totals: Totals | None = None,
+    ) -> None:
+        """Count on from `totals`; raises `CannotStartError` for a class that the model does not know."""
         self.class_filter = class_filter
-        self.labels = {index: model.names[index] for index in class_filter.wanted}
+        self.labels = class_filter.labels(model)
         self.sight: Sight | None = None
-        self.counts: dict[str, int] = dict.fromkeys(self.labels.values(), 0)
+        self._rules = rules
+        self._random_bits = random_bits
+        self._scene = Scene(camera, model, class_filter, rules, random_bits, totals)
+        self._camera = camera
+        self._model = model
+        self._patience = rules.tracking.patience
         self._metrics = metrics
-        self._recent: deque[NDArray[np.intp]] = deque(maxlen=_WINDOW)
-        self._classes = len(model.names)
         self._away = False
+        # What was told last, for a scene that fails half way through a frame cannot be asked.
+        self._open: dict[str, Event] = {}
+        self._totals = totals
         self._lock = threading.Lock()  # a worker's `result` against the loop's `forget`
 
-    def result(self, frame: Frame, found: Detections) -> Result:
-        """Return what sinks are told of this frame; `counts` are medians over the last few frames."""
-        with self._lock:
-            return self._result(frame, self.class_filter.apply(found))
+    @property
+    def tracker_settings(self) -> CameraSettings:
+        """What the tracker is to go by: the user's threshold decides, within what it was made for."""
+        usual, least = CameraSettings(), self.class_filter.floor
+        return CameraSettings(min(usual.high, least), min(usual.begin, least), self._patience)
 
-    def _result(self, frame: Frame, detections: Detections) -> Result:
-        if self._away:
-            return _told(frame, detections, self.counts)
-        self.sight = Sight(frame, detections)
-        seen = np.bincount(detections.class_id, minlength=self._classes)
-        self._recent.append(seen)
-        confirmed = np.median(np.stack(self._recent), axis=0).astype(int)
-        counts = {label: int(confirmed[index]) for index, label in self.labels.items()}
-        self.counts = counts
-        self._metrics.inferred(
-            {self.labels[index]: int(seen[index]) for index in np.flatnonzero(seen).tolist()}, counts
-        )
-        return _told(frame, detections, counts)
+    @property
+    def away(self) -> bool:
+        """Whether the camera does not see, so that frames of it which are still in flight mean nothing."""
+        return self._away
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """The confirmed objects by label, `0` included."""
+        return self.state.counts
+
+    @property
+    def state(self) -> SceneResult:
+        """All counts and totals as they stand."""
+        with self._lock:
+            return self._scene.state()
+
+    def admit(self, frame: Frame, found: Detections) -> Detections:
+        """Return the boxes that the tracker is to be given."""
+        return self.class_filter.admit(found, frame.image.width, frame.image.height)
+
+    def result(self, frame: Frame, detections: Detections, tracks: Tracks) -> tuple[Result, SceneResult]:
+        """Return what sinks are told of a frame, its admitted boxes and its tracks, and what it means."""
+        with self._lock:
+            size = frame.image.width, frame.image.height
+            scene = self._scene.update(frame.captured_at, *size, detections, tracks)
+            for event in scene.events:
+                self._open[event.id] = event
+                if event.type is EventType.END:
+                    del self._open[event.id]
+            self._totals = scene.totals
+            return self._told(frame, _tracked(detections, tracks), scene), scene
 
     def resume(self) -> None:
         """Note that the camera sees again."""
         with self._lock:
             self._away = False
 
-    def forget(self) -> None:
-        """Drop what was seen: the camera is away, and nobody is seen by a camera that does not see."""
+    def forget(self, now: float) -> Sequence[Event]:
+        """Drop what was seen and end its events: nobody is seen by a camera that does not see."""
         with self._lock:
             self._away = True
-            self._recent.clear()
             self.sight = None
-            self.counts = dict.fromkeys(self.labels.values(), 0)
-            self._metrics.inferred_nothing()
+            self._open.clear()
+            scene = self._scene.close(now)
+            self._metrics.told(scene.counts, scene.zones, scene.events)
+            return scene.events
+
+    def start_over(self, now: float) -> Sequence[Event]:
+        """Begin anew after a fault of analytics: no objects, the same totals; returns what that ends."""
+        with self._lock:
+            self._scene = Scene(
+                self._camera, self._model, self.class_filter, self._rules, self._random_bits, self._totals
+            )
+            ended = [replace(event, type=EventType.END, end_time=now) for event in self._open.values()]
+            self._open.clear()
+            nobody = self._scene.state()
+            self._metrics.told(nobody.counts, nobody.zones, ended)
+            return ended
+
+    def _told(self, frame: Frame, detections: Detections, scene: SceneResult) -> Result:
+        reported = self.class_filter.reported(detections)
+        shown = detections if reported.all() else detections.select(reported)
+        zones = [zones for zones, told in zip(scene.detection_zones, reported, strict=False) if told]
+        self.sight = Sight(frame, self._model, shown)
+        self._metrics.inferred(shown.class_id.tolist(), self._model.names)
+        self._metrics.told(scene.counts, scene.zones, scene.events)
+        self._metrics.crossed(scene.totals)
+        return Result(
+            self._camera,
+            frame.seq,
+            frame.captured_at,
+            frame.image.width,
+            frame.image.height,
+            self._model,
+            shown,
+            scene.counts,
+            zones,
+            scene.zones,
+            scene.totals,
+        )
 
 
-def _told(frame: Frame, detections: Detections, counts: Mapping[str, int]) -> Result:
-    image = frame.image
-    return Result(frame.camera, frame.seq, frame.captured_at, image.width, image.height, detections, counts)
+class Watcher(Protocol):
+    """Wants to know what an inferred frame showed; called from inference workers."""
+
+    def inferred(self, frame: Frame, *, active: bool) -> None:
+        """Note that a frame was inferred, and whether it shows anything that may move on."""
 
 
 class Pipelines:
     """The pipelines of all cameras; takes a batch from the detector and publishes its results at once."""
 
-    def __init__(self, publish: Callable[[Sequence[Result]], None]) -> None:
-        """`publish(results)` is called from inference workers."""
+    def __init__(self, publish: Callable[[Sequence[BusMessage]], None]) -> None:
+        """`publish(messages)` is called from inference workers."""
         self._publish = publish
+        self._watchers: dict[str, Watcher] = {}
         self._cameras: dict[str, CameraPipeline] = {}
+        self._tracker = Tracker()
+        # A batch is looked at and published as a whole before its camera is forgotten, or after: the end of
+        # an event never overtakes its beginning, and nothing in flight outlives its camera.
+        self._lock = threading.Lock()
 
-    def add(self, camera: str, pipeline: CameraPipeline) -> None:
-        """Start handling a camera's frames."""
-        self._cameras[camera] = pipeline
+    def add(self, camera: str, pipeline: CameraPipeline, watcher: Watcher | None = None) -> None:
+        """Start handling a camera's frames, or handle them with another pipeline from now on."""
+        with self._lock:
+            if watcher is not None:
+                self._watchers[camera] = watcher
+            self._tracker.set_camera(camera, pipeline.tracker_settings)
+            self._cameras[camera] = pipeline
 
     def remove(self, camera: str) -> None:
         """Forget a camera; a frame of it that is still in flight is ignored."""
-        self._cameras.pop(camera, None)
+        with self._lock:
+            self._cameras.pop(camera, None)
+            self._watchers.pop(camera, None)
+            self._tracker.remove(camera)
 
     def get(self, camera: str) -> CameraPipeline | None:
         """Return a camera's pipeline."""
         return self._cameras.get(camera)
 
+    def forget(self, camera: str, now: float) -> Sequence[Event]:
+        """Drop what a camera that is away has seen; returns the events that this ends.
+
+        Until it sees again, frames of it that are still in flight are ignored.
+        """
+        with self._lock:
+            self._tracker.forget(camera)
+            return self._cameras[camera].forget(now)
+
     def handle(self, frames: Sequence[Frame], found: Sequence[Detections]) -> None:
         """Take one batch's frames and the boxes of each."""
-        results = []
-        for frame, detections in zip(frames, found, strict=True):
-            pipeline = self._cameras.get(frame.camera)
-            if pipeline is not None:
-                results.append(pipeline.result(frame, detections))
-        self._publish(results)
+        with self._lock:
+            known = [
+                (pipeline, frame, pipeline.admit(frame, detections))
+                for frame, detections in zip(frames, found, strict=True)
+                if (pipeline := self._cameras.get(frame.camera)) is not None and not pipeline.away
+            ]
+            tracks = self._tracker.update(
+                [frame.camera for _, frame, _ in known],
+                [frame.captured_at for _, frame, _ in known],
+                [detections for _, _, detections in known],
+            )
+            told: list[BusMessage] = []
+            for (pipeline, frame, detections), theirs in zip(known, tracks, strict=True):
+                told += self._one(pipeline, frame, detections, theirs)
+            self._publish(told)
+
+    def _one(
+        self, pipeline: CameraPipeline, frame: Frame, detections: Detections, tracks: Tracks
+    ) -> Sequence[BusMessage]:
+        """Return what is told of one camera's frame; its trouble is its own."""
+        try:
+            result, scene = pipeline.result(frame, detections, tracks)
+        except Exception:  # the edge of a camera: the others of the batch must not suffer from a mistake
+            log.exception(
+                "%s: its objects are forgotten because of an error that vigil does not know", frame.camera
+            )
+            self._tracker.forget(frame.camera)
+            return pipeline.start_over(frame.captured_at)
+        if (watcher := self._watchers.get(frame.camera)) is not None:
+            watcher.inferred(frame, active=scene.active)
+        return [result, *scene.events]
+
+
+def _tracked(detections: Detections, tracks: Tracks) -> Detections:
+    """Return the detections with the ids of the tracks that own them."""
+    owned = tracks.detection >= 0
+    detections.tracker_id[tracks.detection[owned]] = tracks.tracker_id[owned]
+    return detections

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from vigil.config.model import CameraConfig, Config, ModelConfig
 
 
+_LOOKING = ("detect", "motion", "tracking", "filters", "masks", "zones", "lines")
+"""Keys of a camera that change while it goes on capturing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What differs between a running configuration and a new one; names of cameras in the new one's order."""
@@ -52,14 +56,16 @@ def diff(old: Config, new: Config) -> Changes:
     """Return what `new` changes of `old`."""
     both = [name for name in new.cameras if name in old.cameras]
     recaptured = tuple(name for name in both if _capture(old.cameras[name]) != _capture(new.cameras[name]))
-    default_changed = old.model.confidence != new.model.confidence
     retuned = tuple(
         name
         for name in both
         if name not in recaptured
         and (
-            old.cameras[name].detect != new.cameras[name].detect
-            or (default_changed and not isinstance(new.cameras[name].detect.confidence, float))
+            _looking(old.cameras[name]) != _looking(new.cameras[name])
+            or (
+                _default_confidence(old, name) != _default_confidence(new, name)
+                and not isinstance(new.cameras[name].detect.confidence, float)
+            )
         )
     )
     return Changes(
@@ -69,18 +75,41 @@ def diff(old: Config, new: Config) -> Changes:
         retuned=retuned,
         mqtt=old.mqtt != new.mqtt,
         log=old.log != new.log,
-        needs_restart=(*_model_keys(old.model, new.model), *_http_keys(old, new)),
+        needs_restart=(*_models(old, new), *_http_keys(old, new)),
     )
+
+
+def _default_confidence(config: Config, camera: str) -> float:
+    """Return the confidence that a camera has from its model."""
+    key = config.cameras[camera].detect.model
+    return (config.model if key is None else config.models[key]).confidence
+
+
+def _models(old: Config, new: Config) -> list[str]:
+    """Return the keys of models that are loaded only at the start."""
+    keys = _model_keys("model", old.model, new.model)
+    for name in sorted(old.models.keys() | new.models.keys()):
+        before, after = old.models.get(name), new.models.get(name)
+        if before is None or after is None:
+            keys.append(f"models.{name}")
+        else:
+            keys += _model_keys(f"models.{name}", before, after)
+    return keys
 
 
 def _capture(camera: CameraConfig) -> CameraConfig:
     """Return the part of a camera that its capture depends on."""
-    return camera.model_copy(update={"detect": None})
+    return camera.model_copy(update=dict.fromkeys(_LOOKING))
 
 
-def _model_keys(old: ModelConfig, new: ModelConfig) -> list[str]:
+def _looking(camera: CameraConfig) -> tuple[object, ...]:
+    """Return the part of a camera that says what is made of its pictures."""
+    return tuple(getattr(camera, key) for key in _LOOKING)
+
+
+def _model_keys(path: str, old: ModelConfig, new: ModelConfig) -> list[str]:
     fixed = [key for key in type(old).model_fields if key != "confidence"]
-    return [f"model.{key}" for key in fixed if getattr(old, key) != getattr(new, key)]
+    return [f"{path}.{key}" for key in fixed if getattr(old, key) != getattr(new, key)]
 
 
 def _http_keys(old: Config, new: Config) -> list[str]:

@@ -91,7 +91,7 @@ class _Finding:
         if self.name == "[key]" and kind == "string_too_short":
             return self.key.problem("is an empty key; write a name")
         if self.name == "[key]":
-            return self.key.problem("is not a camera name; write a-z, 0-9, _ and -, such as front-door")
+            return self.key.problem("is not a name; write a-z, 0-9, _ and -, such as front-door")
         if kind == "vigil" and self.absent and isinstance(self.value, Table):
             return self._inside(context["message"])
         return self.value.place.problem(self._of_value(kind, context))

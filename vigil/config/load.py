@@ -20,7 +20,7 @@ from vigil.config.tree import Entry, Leaf, Place, Reader, Table, plain
 from vigil.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from vigil.config.tree import Tree
 
@@ -134,7 +134,20 @@ def _validated(root: Table, folder: Path, shape: Schema, problems: list[Problem]
         problems = [*problems, *explain(error, root, shape)]
     if problems:
         raise ConfigError(_one_per_place(problems))
-    return Config(**{name: getattr(file, name) for name in Config.model_fields})
+    config = Config(**{name: getattr(file, name) for name in Config.model_fields})
+    if mismatches := list(_mismatches(config, root)):
+        raise ConfigError(_one_per_place(mismatches))
+    return config
+
+
+def _mismatches(config: Config, root: Table) -> Iterator[Problem]:
+    """Yield what is right by itself and does not fit the rest."""
+    for name, camera in config.cameras.items():
+        model = camera.detect.model
+        if model is not None and model not in config.models:
+            known = ", ".join(config.models) or "none; leave it out, or add it under `models`"
+            place = root.at(["cameras", name, "detect", "model"])
+            yield place.problem(f'"{model}" is none of `models`; there is {known}')
 
 
 def _one_per_place(problems: list[Problem]) -> list[Problem]:

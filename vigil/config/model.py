@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     StringConstraints,
@@ -32,6 +30,8 @@ from vigil.config.address import (
     scheme_of,
     split_address,
 )
+from vigil.config.analytics import Filters, Lines, Masks, MotionConfig, TrackingConfig, Zones
+from vigil.config.section import Section
 from vigil.config.units import (
     NO_BOOLEAN,
     CameraName,
@@ -51,12 +51,6 @@ from vigil.config.units import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-
-class Section(BaseModel):
-    """One mapping of the configuration: frozen, and a key that it does not know is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class _WithPassword(Section):
@@ -85,7 +79,8 @@ class ModelConfig(Section):
     """The detector: its weights and how it runs them."""
 
     name: Text = Field(
-        default="yolo11n", description="A name of the model store, or the path of an .onnx or .pt file."
+        default="yolo11n",
+        description="A name of the model store, or the path of an .onnx, .pt or OpenVINO .xml file.",
     )
     size: Annotated[int, Field(multiple_of=32, ge=32, le=2048), NO_BOOLEAN] = Field(
         default=640, description="Longest side of the model's input in pixels; smaller is faster."
@@ -95,19 +90,45 @@ class ModelConfig(Section):
         default=0.7,
         description="Of two boxes of a class that overlap more than this, the weaker is left out.",
     )
+    labels: Path | None = Field(
+        default=None,
+        description="File with a class name per line, for weights that carry none, or to rename classes.",
+    )
+    engine: Literal["auto", "onnxruntime", "openvino", "ultralytics"] = Field(
+        default="auto",
+        description="The runtime; `auto` takes the fastest that is installed and can run the weights.",
+    )
     device: Text = Field(
         default="auto",
-        description="Where the model runs: `auto`, `cpu`, `cuda`, or one of several: `cuda:1`.",
+        description="Where the model runs: `auto`, `cpu`, `cuda`, `tensorrt`, `intel-gpu`, `intel-npu`, "
+        "or one of several: `cuda:1`.",
     )
-    workers: Count = Field(default="auto", description="Engine workers; `auto` fits the machine.")
+    precision: Literal["auto", "fp32", "fp16", "int8"] = Field(
+        default="auto",
+        description="`auto` is what keeps the weights' accuracy: fp16 on GPUs, fp32 elsewhere. "
+        "`int8` needs `vigil models export --int8` first.",
+    )
+    workers: Count = Field(
+        default="auto", description="Engine workers; `auto` measures at the first start, a second or two."
+    )
     max_batch: Count = Field(
-        default="auto", description="Most cameras in one inference; `auto` fits the device."
+        default="auto", description="Most cameras in one inference; `auto` measures at the first start."
     )
+    timeout: Timeout = Field(
+        default="30s",
+        validate_default=True,
+        description="Longest that one inference may take before the engine is started again.",
+    )
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_beside_file(cls, labels: Path | None, info: ValidationInfo) -> Path | None:
+        return None if labels is None else beside_file(labels, info)
 
     @field_validator("name")
     @classmethod
     def _weights_beside_file(cls, name: str, info: ValidationInfo) -> str:
-        is_path = Path(name).suffix.lower() in {".onnx", ".pt"}
+        is_path = Path(name).suffix.lower() in {".onnx", ".pt", ".xml"}
         return str(beside_file(Path(name), info)) if is_path else name
 
 
@@ -167,6 +188,9 @@ class DetectConfig(Section):
     """What is looked for on one camera, and how often."""
 
     enabled: bool = Field(default=True, description="Whether the camera's frames are looked at.")
+    model: Text | None = Field(
+        default=None, description="Which of `models` looks at this camera; null is `model`."
+    )
     fps: Annotated[float, Field(gt=0, le=60), NO_BOOLEAN] = Field(
         default=5, description="Frames looked at per second; under overload every camera gets fewer."
     )
@@ -175,6 +199,11 @@ class DetectConfig(Section):
     )
     classes: Annotated[list[Text], Field(min_length=1)] | None = Field(
         default=None, description="Class labels to report; null reports every class of the model."
+    )
+    when: Literal["auto", "always", "motion"] = Field(
+        default="auto",
+        description="`motion` looks only while something moves or is tracked, and every ten seconds; "
+        "`always` never rests; `auto` is `motion` on a CPU and `always` on a GPU.",
     )
     weight: Annotated[float, Field(gt=0, le=1000), NO_BOOLEAN] = Field(
         default=1, description="Share under overload: a camera of weight 2 is looked at twice as often."
@@ -209,6 +238,21 @@ class CameraDefaults(_WithPassword):
     detect: DetectConfig = Field(
         default_factory=DetectConfig, description="What is looked for, and how often."
     )
+    motion: MotionConfig = Field(
+        default_factory=MotionConfig, description="What counts as motion in the picture."
+    )
+    tracking: TrackingConfig = Field(
+        default_factory=TrackingConfig, description="What it takes to be an object, and to stay one unseen."
+    )
+    filters: Filters = Field(
+        default_factory=dict,
+        description="Sizes and shapes that boxes can have, by class label; `*` is every class.",
+    )
+    masks: Masks = Field(default=(), description="Polygons in which objects are ignored.")
+    zones: Zones = Field(
+        default_factory=dict, description="Parts of the picture, by name, in which objects are counted."
+    )
+    lines: Lines = Field(default_factory=dict, description="Lines, by name, at which crossings are counted.")
 
 
 class CameraConfig(CameraDefaults):
@@ -282,6 +326,10 @@ class Config(Section):
     """The whole configuration."""
 
     model: ModelConfig = Field(default_factory=ModelConfig, description="The detector.")
+    models: dict[CameraName, ModelConfig] = Field(
+        default_factory=dict,
+        description="More detectors by name, for cameras that ask for one with `detect.model`.",
+    )
     mqtt: MqttConfig = Field(default_factory=MqttConfig, description="Where results go.")
     http: HttpConfig = Field(default_factory=HttpConfig, description="Web page, API and metrics.")
     log: LogConfig = Field(default_factory=LogConfig, description="What vigil writes about itself.")

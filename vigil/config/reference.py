@@ -18,6 +18,11 @@ SECTIONS = {
     "log": ("log",),
     "cameras.<name>": ("cameras", "<name>"),
     "cameras.<name>.detect": ("cameras", "<name>", "detect"),
+    "cameras.<name>.motion": ("cameras", "<name>", "motion"),
+    "cameras.<name>.tracking": ("cameras", "<name>", "tracking"),
+    "cameras.<name>.filters.<label>": ("cameras", "<name>", "filters", "<label>"),
+    "cameras.<name>.zones.<name>": ("cameras", "<name>", "zones", "<name>"),
+    "cameras.<name>.lines.<name>": ("cameras", "<name>", "lines", "<name>"),
 }
 """Heading and path of every section; `defaults` has the keys of a camera."""
 

@@ -17,7 +17,7 @@ from vigil.config.address import one_line, redact_words
 from vigil.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 ENVIRONMENT = "environment"
 """The file name in problems of environment variables, which stand at 0:0."""
@@ -84,6 +84,16 @@ class Table:
         """Return the value of a key, `None` where there is none."""
         entry = self.entries.get(key)
         return None if entry is None else entry.value
+
+    def at(self, path: Sequence[str]) -> Place:
+        """Return where the value at a path of keys stands; the table's own place where there is none."""
+        here: Tree = self
+        for key in path:
+            inner = here.get(key) if isinstance(here, Table) else None
+            if inner is None:
+                return self.place
+            here = inner
+        return here.place
 
     def with_value(self, key: str, value: Tree) -> Table:
         """Return the table with one value replaced, or added at its own place."""

@@ -6,12 +6,14 @@ of per-box objects.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vigil.core.events import Event, Totals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 Float32: TypeAlias = NDArray[np.float32]
 Int32: TypeAlias = NDArray[np.int32]
 UInt8: TypeAlias = NDArray[np.uint8]
+
+MAIN_MODEL = ""
+"""The name of `model`, the detector of every camera that asks for none of `models`."""
 
 UNTRACKED = -1
 """`tracker_id` of a detection that no track owns."""
@@ -36,7 +41,10 @@ class Image(Protocol):
         """Rows."""
 
     def write_rgb(self, out: Float32) -> None:
-        """Scale (bilinear) into `out`, a `(3, h, w)` float32 view, as RGB planes in 0..1."""
+        """Scale (bilinear) into `out`, a `(3, h, w)` float32 view, as RGB planes in 0..1.
+
+        Raises `PixelsError` where the pixels are of no use.
+        """
 
     def luma(self, stride: int) -> UInt8:
         """Return every `stride`-th pixel of every `stride`-th row of the luma plane, `(h, w)`."""
@@ -103,6 +111,15 @@ class Model:
         return np.array([index[label] for label in labels], np.int32)
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model in service: its weights' name, the engine that runs them, and why it is that one."""
+
+    model: str
+    engine: str
+    why: str
+
+
 class CameraState(StrEnum):
     """Where a camera is in its life."""
 
@@ -156,11 +173,34 @@ class CameraHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class CameraIntroduced:
-    """A camera of the configuration, and all that it reports from now on."""
+class MotionChanged:
+    """Something began to move in a camera's picture, or nothing has for a while."""
 
     camera: str
-    labels: tuple[str, ...]
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CameraIntroduced:
+    """A camera of the configuration, and all that it reports from now on, as it stands."""
+
+    camera: str
+    counts: Mapping[str, int]
+    zones: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    totals: Totals = field(default_factory=Totals)
+
+    def emptied(self) -> CameraIntroduced:
+        """Return the same with nobody in view; totals stay."""
+        zones = {zone: dict.fromkeys(labels, 0) for zone, labels in self.zones.items()}
+        return CameraIntroduced(self.camera, dict.fromkeys(self.counts, 0), zones, self.totals)
+
+    def fits(self, result: Result) -> bool:
+        """Tell whether a result reports just this, and is none of before the camera was retuned."""
+        return (
+            result.counts.keys() == self.counts.keys()
+            and result.zones.keys() == self.zones.keys()
+            and result.totals.lines.keys() == self.totals.lines.keys()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +222,15 @@ class Result:
     captured_at: float
     width: int
     height: int
+    model: Model
     detections: Detections
     counts: Mapping[str, int]
+    detection_zones: Sequence[tuple[str, ...]] = ()
+    """For each detection the zones that its object is in; empty where the camera has no zones."""
+    zones: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Confirmed counts in each zone by label, `0` included."""
+    totals: Totals = field(default_factory=Totals)
+    """Crossings of each line by label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +266,7 @@ class CameraCommand:
     action: Action
 
 
-BusMessage: TypeAlias = Result | CameraHealth | CameraIntroduced | CameraGone
+BusMessage: TypeAlias = Result | Event | MotionChanged | CameraHealth | CameraIntroduced | CameraGone
 
 
 def topic_label(name: str) -> str:

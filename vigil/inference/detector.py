@@ -5,76 +5,77 @@ Loaded once per process and shared by all workers; each worker has a `Letterbox`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vigil.inference.heads import read_head
-from vigil.inference.letterbox import Letterbox, input_shape, to_frame
+from vigil.core.types import Model
+from vigil.inference.labels import class_names, read_labels
+from vigil.inference.letterbox import Fit, Letterbox, input_shape, to_frame
+from vigil.inference.reading import read_head
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from vigil.core.types import Detections, Float32, Image, Model
-    from vigil.inference.heads import Dimension
+    from vigil.core.types import Detections, Image
+    from vigil.inference.engine import Engine
     from vigil.inference.schedule import Shape
-
-
-class Engine(Protocol):
-    """A runtime with a model loaded in it."""
-
-    @property
-    def name(self) -> str:
-        """Runtime and device, for people: `onnxruntime cpu`."""
-
-    @property
-    def model(self) -> Model:
-        """What the weights say of themselves."""
-
-    @property
-    def outputs(self) -> Sequence[Sequence[Dimension]]:
-        """Shapes of the outputs, with names or `None` where a size is dynamic."""
-
-    @property
-    def fixed_shape(self) -> Shape | None:
-        """The only input `(height, width)` it takes, or `None` if any multiple of the stride will do."""
-
-    @property
-    def max_batch(self) -> int:
-        """Images that pay off at once."""
-
-    @property
-    def workers(self) -> int:
-        """How many threads calling `run` pay off: one per core, or two on a device, one of them preparing."""
-
-    def run(self, batch: Float32) -> list[Float32]:
-        """Return the raw outputs for `(b, 3, h, w)` RGB in 0..1."""
 
 
 class Detector:
     """Finds objects in batches of frames of any size."""
 
-    def __init__(self, engine: Engine, *, size: int, iou: float) -> None:
-        """`size` is the longer side of the input in pixels; `iou` the overlap above which NMS suppresses."""
+    def __init__(self, engine: Engine, *, size: int, iou: float, labels: Path | None = None) -> None:
+        """`size` is the longer side of the input in pixels; `iou` the overlap above which NMS suppresses.
+
+        `labels` is a file of class names that go before those in the weights. Raises `CannotStartError` if
+        the output is none that vigil reads, or does not agree with the names.
+        """
+        weights = engine.weights
+        given = weights.names if labels is None else read_labels(labels)
+        reading = read_head(
+            weights, engine.outputs, named=len(given), iou=iou, fixed_shape=engine.fixed_shape
+        )
         self.engine = engine
-        self.model = engine.model
+        self.model = Model(
+            weights.name, class_names(given, reading.classes), stride=weights.stride, size=weights.size
+        )
         self._size = size
-        self._head = read_head(engine.outputs, len(engine.model.names), iou)
+        self._head = reading.head
+        self._preparation = reading.preparation
+        self._batch_limit = engine.max_batch
+
+    @property
+    def batch_limit(self) -> int:
+        """Most images at once: what the engine takes, or less once that was too much for its memory."""
+        return self._batch_limit
+
+    def halve_batch(self, tried: int) -> bool:
+        """Take at most half of the `tried` images at once from now on; `False` if it was one already."""
+        if tried == 1:
+            return False
+        self._batch_limit = min(self._batch_limit, tried // 2)
+        return True
 
     def shape_of(self, width: int, height: int) -> Shape:
         """Return the input shape for frames of that size."""
-        return self.engine.fixed_shape or input_shape(width, height, self._size, self.model.stride)
+        if self.engine.fixed_shape is not None:
+            return self.engine.fixed_shape
+        if self._preparation.fit is Fit.STRETCHED:
+            return (self._size, self._size)  # such models are trained on squares
+        return input_shape(width, height, self._size, self.model.stride)
 
     def letterbox(self) -> Letterbox:
         """Return a new set of input tensors for one worker."""
-        return Letterbox(self.engine.max_batch)
+        return Letterbox(self.engine.max_batch, self._preparation)
 
     def detect(
         self, letterbox: Letterbox, images: Sequence[Image], floors: Sequence[float], shape: Shape
     ) -> list[Detections]:
         """Return per image the boxes over its confidence floor, in its own pixels, best first."""
         batch, placements = letterbox.fill(images, shape)
-        found = self._head.decode(self.engine.run(batch), np.asarray(floors, np.float32))
+        found = self._head.decode(self.engine.run(batch), np.asarray(floors, np.float32), shape)
         for image, placement, detections in zip(images, placements, found, strict=True):
             detections.xyxy[:] = to_frame(detections.xyxy, placement, image.width, image.height)
         return found

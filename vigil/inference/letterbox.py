@@ -1,13 +1,15 @@
-"""Frames into the model's input: scaled, centred on grey, straight into the batch's planes; and back.
+"""Frames into the model's input: scaled, placed, straight into the batch's planes; and boxes back.
 
-The input is rectangular: the frame's aspect ratio at `size` on the longer side, padded up to the stride,
-as ultralytics' predictor does it, because 384x640 costs little more than half of 640x640.
+Where the model allows, the input is rectangular: the frame's aspect ratio at `size` on the longer side,
+padded up to the stride, as ultralytics' predictor does it, because 384x640 costs little more than half of
+640x640.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from enum import Enum
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -17,7 +19,43 @@ if TYPE_CHECKING:
     from vigil.core.types import Float32, Image
     from vigil.inference.schedule import Shape
 
-_GREY = np.float32(114 / 255)
+_GREY = 114 / 255
+_BLACK = (0.0, 0.0, 0.0)
+_UNIT = (1.0, 1.0, 1.0)
+
+
+class Fit(Enum):
+    """How a frame comes to lie on an input of another aspect ratio."""
+
+    CENTRED = "centred"
+    """In the middle of grey."""
+    CORNER = "corner"
+    """At the top left of grey."""
+    STRETCHED = "stretched"
+    """All over it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What a family of models wants: each value is `white * (pixel - mean) / std`, for pixels in 0..1.
+
+    `mean` and `std` follow the order of the channels, which is RGB unless `bgr`.
+    """
+
+    fit: Fit = Fit.CENTRED
+    bgr: bool = False
+    white: float = 1.0
+    mean: tuple[float, float, float] = _BLACK
+    std: tuple[float, float, float] = _UNIT
+
+
+ULTRALYTICS: Final = Preparation()
+YOLOX: Final = Preparation(Fit.CORNER, bgr=True, white=255.0)
+"""`preproc` in YOLOX's `yolox/data/data_augment.py`, as its demos call it."""
+DETR: Final = Preparation(Fit.STRETCHED)
+"""RT-DETR and D-FINE: resized without regard to the aspect ratio, and not normalised."""
+RF_DETR: Final = Preparation(Fit.STRETCHED, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+"""RF-DETR: the same, normalised as ImageNet's pictures are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +79,20 @@ def input_shape(width: int, height: int, size: int, stride: int) -> Shape:
     )
 
 
-def place(width: int, height: int, shape: Shape) -> Placement:
-    """Return how a frame of that size is centred on a canvas of `shape`."""
+def place(width: int, height: int, shape: Shape, fit: Fit = Fit.CENTRED) -> Placement:
+    """Return where a frame of that size lies on a canvas of `shape`."""
+    match fit:
+        case Fit.CENTRED:
+            return _centred(width, height, shape)
+        case Fit.CORNER:
+            scale = min(shape[0] / height, shape[1] / width)
+            # The sides are rounded down as YOLOX rounds them, so that boxes agree to the pixel.
+            return _placed(0, 0, width, height, max(1, int(width * scale)), max(1, int(height * scale)))
+        case Fit.STRETCHED:
+            return _placed(0, 0, width, height, shape[1], shape[0])
+
+
+def _centred(width: int, height: int, shape: Shape) -> Placement:
     scale = max(shape) / max(width, height)
     if round(width * scale) > shape[1] or round(height * scale) > shape[0]:
         scale = min(shape[0] / height, shape[1] / width)
@@ -50,14 +100,25 @@ def place(width: int, height: int, shape: Shape) -> Placement:
     # The halves are rounded as ultralytics rounds them, so that boxes agree to the pixel.
     left = round((shape[1] - new_width) / 2 - 0.1)
     top = round((shape[0] - new_height) / 2 - 0.1)
+    return _placed(left, top, width, height, new_width, new_height)
+
+
+def _placed(left: int, top: int, width: int, height: int, new_width: int, new_height: int) -> Placement:
     return Placement(left, top, new_width, new_height, new_width / width, new_height / height)
 
 
 class Letterbox:
     """The input tensors of one worker, kept between batches: one `(max_batch, 3, h, w)` array per shape."""
 
-    def __init__(self, max_batch: int) -> None:
+    def __init__(self, max_batch: int, preparation: Preparation = ULTRALYTICS) -> None:
         self._max_batch = max_batch
+        self._fit, self._bgr = preparation.fit, preparation.bgr
+        mean, std = (np.array(three)[:, None, None] for three in (preparation.mean, preparation.std))
+        self._factor = (preparation.white / std).astype(np.float32)
+        self._offset = (-preparation.white * mean / std).astype(np.float32)
+        self._border = (preparation.white * (_GREY - mean) / std).astype(np.float32)
+        self._scales = bool((self._factor != 1).any())
+        self._shifts = bool(self._offset.any())
         self._canvases: dict[Shape, Float32] = {}
         self._placed: dict[tuple[Shape, int], Placement] = {}
 
@@ -69,15 +130,23 @@ class Letterbox:
         canvas = self._canvas(shape)
         placements = []
         for index, image in enumerate(images):
-            placement = place(image.width, image.height, shape)
+            placement = place(image.width, image.height, shape, self._fit)
             if self._placed.get((shape, index)) != placement:
-                canvas[index] = _GREY
+                canvas[index] = self._border
                 self._placed[shape, index] = placement
             rows = slice(placement.top, placement.top + placement.height)
             columns = slice(placement.left, placement.left + placement.width)
-            image.write_rgb(canvas[index, :, rows, columns])
+            self._write(image, canvas[index, :, rows, columns])
             placements.append(placement)
         return canvas[: len(images)], placements
+
+    def _write(self, image: Image, region: Float32) -> None:
+        """Write an image into its `(3, h, w)` region of the canvas, in the model's order and range."""
+        image.write_rgb(region[::-1] if self._bgr else region)
+        if self._scales:
+            region *= self._factor
+        if self._shifts:
+            region += self._offset
 
     def _canvas(self, shape: Shape) -> Float32:
         canvas = self._canvases.get(shape)

@@ -1,8 +1,7 @@
 """The one shared inference loop: cameras offer frames, workers take the most overdue, results go on.
 
-Each worker thread prepares, runs and hands over its own batches; the engine says how many pay off. With
-two or more, preparing one batch and publishing another overlap with running a third, without a queue in
-between in which frames would grow old.
+Here the schedule, the budget and the pools of workers meet. Workers call in from their threads under one
+lock, which nobody holds for longer than a decision takes.
 """
 
 from __future__ import annotations
@@ -13,22 +12,23 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from vigil.aio.threads import Worker
-from vigil.core.types import Frame
-from vigil.errors import RetryableError
+from vigil.core.types import MAIN_MODEL, Frame
+from vigil.errors import PixelsError, RetryableError
+from vigil.inference.budget import Budget
+from vigil.inference.pool import Pool
 from vigil.inference.schedule import Batch, Offer, Schedule, Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from vigil.core.types import Detections, Image
-    from vigil.inference.detector import Detector
+    from vigil.core.types import Detections, Image, Model
+    from vigil.inference.service import Service
     from vigil.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-_STOP_GRACE = 5.0
-"""Seconds that workers get for the batch in hand when the daemon stops."""
+_PLAN_EVERY = 1.0
+"""Seconds between two looks at what there is room for."""
 
 
 class BusyError(RetryableError):
@@ -45,28 +45,50 @@ class ResultHandler(Protocol):
 
 
 class InferenceLoop:
-    """Owns the schedule and the workers; safe to call from any thread unless said otherwise."""
+    """Owns the schedule and the pools; safe to call from any thread unless said otherwise."""
 
     def __init__(
-        self, detector: Detector, handler: ResultHandler, metrics: Metrics, *, max_uploads: int = 32
+        self,
+        services: Mapping[str, Service],
+        handler: ResultHandler,
+        metrics: Metrics,
+        *,
+        max_uploads: int = 32,
     ) -> None:
-        self.detector = detector
+        """`services` holds every model by its name; `MAIN_MODEL` is the one of cameras that ask for none."""
+        self.services = services
         self._handler = handler
         self._metrics = metrics
         self._max_uploads = max_uploads
-        self._schedule = Schedule(detector.shape_of)
+        self._schedule = Schedule(self._shape_of)
         self._changed = threading.Condition()
         self._stopping = False
-        self._busy_since: dict[int, float] = {}
-        self._waiting_since: float | None = None
+        devices = {service.detector.engine.device: None for service in services.values()}
+        self._pools = [Pool(device, _of_device(services, device), self) for device in devices]
+        self._budgets = {pool: Budget(pool.workers) for pool in self._pools}
+        self._waiting_since: dict[Pool, float] = {}
+        self._unreadable: set[str] = set()  # cameras of which that was said
+        for pool in self._pools:
+            metrics.engine_failures.labels(pool.device)
 
-    def set_camera(self, camera: str, *, fps: float, weight: float, floor: float) -> None:
+    def model(self, name: str = MAIN_MODEL) -> Model:
+        """Return what a model's weights say of themselves; raises `KeyError` for one that is not loaded."""
+        return self.services[name].detector.model
+
+    def on_device(self, name: str = MAIN_MODEL) -> bool:
+        """Tell whether a model runs on a device of its own, so that inference leaves the CPU alone."""
+        return self.services[name].detector.engine.device != "cpu"
+
+    def set_camera(
+        self, camera: str, *, fps: float, weight: float, floor: float, model: str = MAIN_MODEL
+    ) -> None:
         """Infer a camera `fps` times per second; boxes under `floor` confidence are never made.
 
-        A camera that is inferred already changes its rate, weight and floor.
+        A camera that is inferred already changes its rate, weight, floor and model.
         """
         with self._changed:
-            self._schedule.add(camera, fps=fps, weight=weight, floor=floor, now=time.monotonic())
+            self._schedule.add(camera, model=model, fps=fps, weight=weight, floor=floor, now=time.monotonic())
+            self._work_arrived()  # a frame that waits may now be another device's
 
     def remove_camera(self, camera: str) -> None:
         """Infer a camera no more."""
@@ -97,9 +119,13 @@ class InferenceLoop:
                 raise BusyError("vigil is stopping")
             if self._schedule.uploads >= self._max_uploads:
                 raise BusyError(f"{self._max_uploads} uploads wait already")
-            self._schedule.submit(Upload(frame, confidence, time.monotonic(), deliver))
+            self._schedule.submit(Upload(frame, confidence, time.monotonic(), MAIN_MODEL, deliver))
             self._work_arrived()
         return await future
+
+    def trouble(self) -> str:
+        """Return why engines do not work just now; empty when they do."""
+        return "; ".join(pool.trouble for pool in self._pools if pool.trouble)
 
     def stuck_for(self) -> float:
         """Return for how many seconds nothing moved: no batch came back, or work waited and none was taken.
@@ -107,73 +133,123 @@ class InferenceLoop:
         0 when there is nothing to do: a daemon whose cameras are all away is not stuck.
         """
         with self._changed:
-            since = [*self._busy_since.values()]
-            if self._waiting_since is not None:
-                since.append(self._waiting_since)
-        return time.monotonic() - min(since) if since else 0.0
+            waiting = list(self._waiting_since.values())
+        unmoved = time.monotonic() - min(waiting) if waiting else 0.0
+        return max(unmoved, *(pool.busy_for() for pool in self._pools))
 
     async def run(self) -> None:
-        """Run the workers until cancelled; an engine's exception ends all and is raised here."""
-        count = self.detector.engine.workers
-        workers = [Worker(self._work, name=f"inference-{number}") for number in range(count)]
+        """Run the workers until cancelled; raises `EngineLostError` when an engine keeps failing."""
         try:
-            await asyncio.gather(*(worker.wait() for worker in workers))
+            async with asyncio.TaskGroup() as group:
+                for pool in self._pools:
+                    group.create_task(pool.run(), name=f"engine-{pool.device}")
+                group.create_task(self._plan(), name="budget")
         finally:
             with self._changed:
                 self._stopping = True
-                self._changed.notify_all()
-            ended = await asyncio.gather(*(worker.ended_within(_STOP_GRACE) for worker in workers))
-            if not all(ended):
-                log.warning("inference: %d workers did not stop in time and are left", ended.count(False))
-            for upload in self._schedule.drain_uploads():
+                uploads = self._schedule.drain_uploads()
+            for upload in uploads:
                 upload.deliver(BusyError("vigil is stopping"))
 
-    def _work_arrived(self) -> None:
-        if self._waiting_since is None and self._schedule.waiting:
-            self._waiting_since = time.monotonic()
-        self._changed.notify()
+    # What follows is `vigil.inference.pool.Work`: called by workers.
 
-    def _work(self) -> None:
-        letterbox = self.detector.letterbox()
-        me = threading.get_ident()
-        while (batch := self._next_batch(me)) is not None:
-            started = time.perf_counter()
-            try:
-                found = self.detector.detect(
-                    letterbox, [frame.image for frame in batch.frames], batch.floors, batch.shape
-                )
-                self._metrics.inferred(len(batch.frames), time.perf_counter() - started)
-                self._deliver(batch, found)
-            except Exception as error:
-                for upload in batch.uploads:
-                    upload.deliver(error)
-                raise
-            finally:
-                with self._changed:
-                    self._busy_since.pop(me, None)
-                    self._schedule.done(batch)
-                    self._changed.notify()
-
-    def _next_batch(self, me: int) -> Batch | None:
-        """Wait for work; returns nothing when the loop stops."""
+    def next_batch(self, pool: Pool, stop: threading.Event) -> Batch | None:
+        """Wait for work; returns nothing once `stop` is set and the pool was woken."""
         with self._changed:
-            while not self._stopping:
-                batch = self._schedule.take(time.monotonic(), self.detector.engine.max_batch)
+            while not stop.is_set():
+                limits, now = pool.limits, time.monotonic()
+                batch = self._schedule.take(now, limits)
+                if batch is None or not self._schedule.waiting(limits):
+                    self._waiting_since.pop(pool, None)
+                else:
+                    self._waiting_since[pool] = now
                 if batch is not None:
-                    now = time.monotonic()
-                    self._busy_since[me] = now
-                    self._waiting_since = now if self._schedule.waiting else None
                     return batch
-                self._waiting_since = None
                 self._changed.wait()
         return None
 
-    def _deliver(self, batch: Batch, found: Sequence[Detections]) -> None:
+    def deliver(self, batch: Batch, found: Sequence[Detections], seconds: float) -> None:
+        """Take a batch's boxes, and how long that took."""
+        self._metrics.inferred(len(batch.frames), seconds)
         frames = batch.camera_frames
-        if frames:
-            self._handler.handle(frames, found[: len(frames)])
         for upload, detections in zip(batch.uploads, found[len(frames) :], strict=True):
             upload.deliver(detections)
+        try:
+            if frames:
+                self._handler.handle(frames, found[: len(frames)])
+        finally:
+            self._done(batch, seconds)
+
+    def failed(self, batch: Batch, error: Exception) -> None:
+        """Take a batch back that came to nothing: its frames are lost, its uploads told so."""
+        unreadable = isinstance(error, PixelsError)
+        for frame in batch.camera_frames:
+            if unreadable and frame.camera not in self._unreadable:
+                self._unreadable.add(frame.camera)
+                log.warning("%s: %s; such frames are left out", frame.camera, error)
+            if (series := self._metrics.camera(frame.camera)) is not None:
+                series.dropped("unreadable" if unreadable else "engine_failed")
+        for upload in batch.uploads:
+            upload.deliver(error)
+        self._done(batch, None)
+
+    def wake(self) -> None:
+        """Have every waiting worker look again."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def engine_failed(self, device: str) -> None:
+        """Count an engine that failed."""
+        self._metrics.engine_failures.labels(device).inc()
+
+    def _done(self, batch: Batch, seconds: float | None) -> None:
+        with self._changed:
+            self._schedule.done(batch, seconds)
+            self._work_arrived()
+
+    def _work_arrived(self) -> None:
+        now = time.monotonic()
+        for pool in self._pools:
+            if pool not in self._waiting_since and self._schedule.waiting(pool.services):
+                self._waiting_since[pool] = now
+        self._wake_one()
+
+    def _wake_one(self) -> None:
+        """Wake a worker: any of a single device, all where only those of one device will do."""
+        if len(self._pools) == 1:
+            self._changed.notify()
+        else:
+            self._changed.notify_all()
+
+    async def _plan(self) -> None:
+        """Look once a second at what there is room for, and allow each camera that."""
+        while True:
+            await asyncio.sleep(_PLAN_EVERY)
+            self._metrics.saturation.set(max(self._plan_pool(pool) for pool in self._pools))
+
+    def _plan_pool(self, pool: Pool) -> float:
+        """Allow the cameras of one device what there is room for; returns how full it is."""
+        now = time.monotonic()
+        with self._changed:
+            demands = self._schedule.demands(pool.limits, now)
+            verdict = self._budgets[pool].plan(demands, now)
+            self._schedule.allow(verdict.rates)
+        if verdict.changed and verdict.overloaded:
+            log.warning(
+                "overload: cameras ask for %.0f %% of what engines on %s can do; each gets its fair share",
+                100 * verdict.saturation,
+                pool.device,
+            )
+        elif verdict.changed:
+            log.info("overload over: every camera on %s gets the rate that it asks for", pool.device)
+        return verdict.saturation
+
+    def _shape_of(self, model: str, width: int, height: int) -> tuple[int, int]:
+        return self.services[model].detector.shape_of(width, height)
+
+
+def _of_device(services: Mapping[str, Service], device: str) -> dict[str, Service]:
+    return {name: each for name, each in services.items() if each.detector.engine.device == device}
 
 
 def _settle(future: asyncio.Future[Detections], outcome: Detections | Exception) -> None:

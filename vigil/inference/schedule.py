@@ -4,11 +4,15 @@ Work-conserving and most overdue first: the moment an engine is free it takes wh
 attention first, and never waits to fill a batch. A frame is wanted when it arrives around its camera's
 due time; unwanted frames are not kept, so that at light load a result is as fresh as its frame and the
 long-run rate is exactly the target, whatever the source's own rate.
+
+Cameras of several models share engines by time, not by turns: a turn of a model that takes four times as
+long comes a quarter as often. So a camera with a large model costs the others no more than one of theirs.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import math
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -16,7 +20,7 @@ from typing import TYPE_CHECKING
 from vigil.aio.slot import Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container, Iterator, Mapping
 
     from vigil.core.types import Detections, Frame
 
@@ -24,7 +28,16 @@ Shape = tuple[int, int]
 """Model input `(height, width)` in pixels."""
 
 _SMOOTHING = 0.1
-"""Share of the newest gap in a source's smoothed frame interval."""
+"""Share of the newest value in smoothed ones: a source's frame interval, a model's cost."""
+
+_SILENT, _SILENT_INTERVALS = 2.0, 5.0
+"""A source that sends nothing for so many seconds, and so many of its intervals, asks for nothing."""
+
+_SAME_SIZE = 0.05
+"""Variance of the frames in a batch under which nothing can be said of other sizes."""
+
+_SHORTEST = 1e-6
+"""Seconds that an interval or a turn lasts at least: clocks tick, and rates stay finite."""
 
 
 class Offer(Enum):
@@ -45,16 +58,18 @@ class Upload:
     frame: Frame
     floor: float
     submitted: float
+    model: str
     deliver: Callable[[Detections | Exception], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """What an engine takes at once: frames of one input shape, and a confidence floor for each.
+    """What an engine takes at once: frames of one model and input shape, and a confidence floor for each.
 
     The last `len(uploads)` frames are those of `uploads`; the others belong to cameras.
     """
 
+    model: str
     shape: Shape
     frames: tuple[Frame, ...]
     floors: tuple[float, ...]
@@ -65,10 +80,64 @@ class Batch:
         """The frames that came from cameras."""
         return self.frames[: len(self.frames) - len(self.uploads)]
 
+    def singles(self) -> Iterator[Batch]:
+        """Yield each frame as a batch of its own."""
+        from_uploads = {id(upload.frame): upload for upload in self.uploads}
+        for frame, floor in zip(self.frames, self.floors, strict=True):
+            upload = from_uploads.get(id(frame))
+            yield Batch(self.model, self.shape, (frame,), (floor,), (upload,) if upload else ())
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a camera asks of the engines: `fps` of what its source delivers, seconds of engine per turn."""
+
+    camera: str
+    fps: float
+    weight: float
+    cost: float
+
+
+@dataclass(slots=True)
+class _Cost:
+    """What a model's turns take, learnt from batches of whatever sizes come: `base + each * frames` seconds.
+
+    Least squares over smoothed moments. An engine that is asked for little takes small batches, which are
+    dear per frame; the fit tells what a full one would take without waiting to see one.
+    """
+
+    frames: float
+    seconds: float
+    squares: float
+    products: float
+
+    @classmethod
+    def of(cls, frames: int, seconds: float) -> _Cost:
+        """Begin with one batch."""
+        return cls(frames, seconds, frames**2, frames * seconds)
+
+    def learn(self, frames: int, seconds: float) -> None:
+        """Take in one more batch."""
+        self.frames += _SMOOTHING * (frames - self.frames)
+        self.seconds += _SMOOTHING * (seconds - self.seconds)
+        self.squares += _SMOOTHING * (frames**2 - self.squares)
+        self.products += _SMOOTHING * (frames * seconds - self.products)
+
+    def per_frame(self, together: int) -> float:
+        """Return the seconds of engine per frame when so many are taken together."""
+        mean = self.seconds / self.frames
+        variance = self.squares - self.frames**2
+        if variance < _SAME_SIZE or together <= self.frames:
+            return max(mean, _SHORTEST)
+        each = (self.products - self.frames * self.seconds) / variance
+        each = min(max(each, 0.0), mean)
+        return max(each + (self.seconds - each * self.frames) / together, _SHORTEST)
+
 
 @dataclass(slots=True)
 class _Entry:
-    period: float
+    model: str
+    target: float
     weight: float
     floor: float
     due_at: float
@@ -78,6 +147,13 @@ class _Entry:
     """By how much its last turn came too late, in weighted seconds: its next one comes sooner."""
     interval: float | None = None
     last_arrival: float | None = None
+    allowed: float = math.inf
+    """Turns per second that there is room for."""
+
+    @property
+    def period(self) -> float:
+        """Seconds from one turn to the next."""
+        return 1 / min(self.target, self.allowed)
 
     def wants(self, now: float) -> bool:
         """Whether a frame arriving now is the nearest one to the due time (half a gap either side)."""
@@ -85,16 +161,28 @@ class _Entry:
         return now >= self.due_at - gap / 2
 
     def arrived(self, now: float) -> None:
-        """Learn the source's own frame interval."""
-        if self.last_arrival is not None:
+        """Learn the source's own frame interval; the gap that a silence leaves says nothing about it."""
+        if self.last_arrival is not None and not self.silent(now):
             gap = now - self.last_arrival
             old = gap if self.interval is None else self.interval
             self.interval = old + _SMOOTHING * (gap - old)
         self.last_arrival = now
 
-    def rank(self, now: float) -> float:
-        """How overdue the camera is: weighted seconds since it was last taken."""
-        return (now - self.last_taken) * self.weight + self.credit
+    def delivers(self, now: float) -> float:
+        """How many frames per second its source delivers; none when it is away or has fallen silent."""
+        if self.interval is None or self.silent(now):
+            return 0.0
+        return 1 / max(self.interval, _SHORTEST)
+
+    def silent(self, now: float) -> bool:
+        """Whether the source has stopped sending, by its own measure; one that never sent is not silent."""
+        if self.interval is None or self.last_arrival is None:
+            return False
+        return now - self.last_arrival > max(_SILENT, _SILENT_INTERVALS * self.interval)
+
+    def rank(self, now: float, cost: float) -> float:
+        """How overdue the camera is: weighted seconds since it was last taken, for what a turn costs."""
+        return (now - self.last_taken) * self.weight / cost + self.credit
 
     def taken(self, now: float) -> None:
         """Move the due time on by one period; at most one missed turn is made up for."""
@@ -102,12 +190,24 @@ class _Entry:
         self.last_taken = now
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ready:
+    """A frame that could be taken now."""
+
+    rank: float
+    camera: str
+    model: str
+    frame: Frame
+    upload: Upload | None
+
+
 class Schedule:
     """Cameras with their due times and slots, and uploads in order of arrival. Not locked."""
 
-    def __init__(self, shape_of: Callable[[int, int], Shape]) -> None:
-        """`shape_of(width, height)` gives the input shape of a frame of that size."""
+    def __init__(self, shape_of: Callable[[str, int, int], Shape]) -> None:
+        """`shape_of(model, width, height)` gives a model's input shape for a frame of that size."""
         self._shape_of = shape_of
+        self._costs: dict[str, _Cost] = {}  # by model
         self._entries: dict[str, _Entry] = {}
         self._waiting: dict[str, _Entry] = {}  # filled slots of cameras that are not in flight
         self._in_flight: set[str] = set()  # by name: a camera can be removed and added again meanwhile
@@ -117,27 +217,29 @@ class Schedule:
     def __len__(self) -> int:
         return len(self._entries)
 
-    @property
-    def waiting(self) -> bool:
-        """Whether `take` would return something."""
-        return bool(self._waiting or self._uploads)
+    def waiting(self, models: Container[str]) -> bool:
+        """Whether `take` would return something for an engine of these models."""
+        return any(entry.model in models for entry in self._waiting.values()) or any(
+            upload.model in models for upload in self._uploads
+        )
 
     @property
     def uploads(self) -> int:
         """How many uploads wait."""
         return len(self._uploads)
 
-    def add(self, camera: str, *, fps: float, weight: float, floor: float, now: float) -> None:
-        """Schedule a camera at `fps` inferences per second; it is due at once.
+    def add(self, camera: str, *, model: str, fps: float, weight: float, floor: float, now: float) -> None:
+        """Schedule a camera at `fps` turns per second of `model`; it is due at once.
 
-        A camera that is scheduled already changes its rate, weight and floor from its next frame on.
+        A camera that is scheduled already changes all this from its next frame on.
         """
         entry = self._entries.get(camera)
-        if entry is not None:
-            entry.due_at += 1.0 / fps - entry.period
-            entry.period, entry.weight, entry.floor = 1.0 / fps, weight, floor
+        if entry is None:
+            self._entries[camera] = _Entry(model, fps, weight, floor, due_at=now, last_taken=now)
             return
-        self._entries[camera] = _Entry(1.0 / fps, weight, floor, due_at=now, last_taken=now)
+        before = entry.period
+        entry.model, entry.target, entry.weight, entry.floor = model, fps, weight, floor
+        entry.due_at += entry.period - before
 
     def remove(self, camera: str) -> None:
         """Forget a camera and the frame that waits."""
@@ -161,42 +263,66 @@ class Schedule:
         """Queue an upload."""
         self._uploads.append(upload)
 
-    def take(self, now: float, limit: int) -> Batch | None:
-        """Return up to `limit` frames of one shape, most overdue first, or nothing if nothing waits."""
-        ranked = self._ranked(now)
+    def take(self, now: float, limits: Mapping[str, int]) -> Batch | None:
+        """Return frames of one model and shape, most overdue first, or nothing if nothing waits.
+
+        `limits` names the models that the asking engine has, with the most frames of each at once.
+        """
+        ranked = self._ranked(now, limits)
         if not ranked:
             return None
-        shape: Shape | None = None
-        frames: list[Frame] = []
-        floors: list[float] = []
+        first = ranked[0]
+        model, shape = first.model, self._shape(first)
+        chosen = [ready for ready in ranked if ready.model == model and self._shape(ready) == shape]
+        cameras: list[tuple[Frame, float]] = []
         uploads: list[Upload] = []
-        for _, name, upload in ranked:
-            frame = upload.frame if upload else self._peek(name)
-            this = self._shape_of(frame.image.width, frame.image.height)
-            if shape is None:
-                shape = this
-            elif this != shape:
-                continue
-            if upload:
-                self._uploads.remove(upload)
-                uploads.append(upload)
+        for ready in chosen[: limits[model]]:
+            if ready.upload:
+                self._uploads.remove(ready.upload)
+                uploads.append(ready.upload)
             else:
-                floors.append(self._take_camera(name, now))
-                frames.append(frame)
-            if len(frames) + len(uploads) == limit:
-                break
-        assert shape is not None  # noqa: S101 -- the first of a non-empty ranking set it
-        frames += [upload.frame for upload in uploads]
-        floors += [upload.floor for upload in uploads]
-        return Batch(shape, tuple(frames), tuple(floors), tuple(uploads))
+                cameras.append((ready.frame, self._take_camera(ready, now)))
+        frames = [frame for frame, _ in cameras] + [upload.frame for upload in uploads]
+        floors = [floor for _, floor in cameras] + [upload.floor for upload in uploads]
+        return Batch(model, shape, tuple(frames), tuple(floors), tuple(uploads))
 
-    def done(self, batch: Batch) -> None:
-        """Note that a batch's cameras may be taken again."""
+    def done(self, batch: Batch, seconds: float | None = None) -> None:
+        """Note that a batch's cameras may be taken again, and how long its engine was busy with it."""
+        if seconds is not None:
+            frames = len(batch.frames)
+            self._costs.setdefault(batch.model, _Cost.of(frames, seconds)).learn(frames, seconds)
         for frame in batch.camera_frames:
             self._in_flight.discard(frame.camera)
             entry = self._entries.get(frame.camera)
             if entry is not None and entry.slot.filled:
                 self._waiting[frame.camera] = entry
+
+    def demands(self, limits: Mapping[str, int], now: float) -> list[Demand]:
+        """Return what the cameras of these models ask for; nothing for a model no turn of which was measured.
+
+        `limits` is what `take` gets: a turn costs what it takes in a batch as large as it can become.
+        """
+        wanting = [(name, entry) for name, entry in self._entries.items() if entry.model in limits]
+        cameras = Counter(entry.model for _, entry in wanting)
+        costs = {
+            model: self._costs[model].per_frame(min(limits[model], number))
+            for model, number in cameras.items()
+            if model in self._costs
+        }
+        return [
+            Demand(name, min(entry.target, entry.delivers(now)), entry.weight, costs[entry.model])
+            for name, entry in wanting
+            if entry.model in costs
+        ]
+
+    def allow(self, rates: Mapping[str, float]) -> None:
+        """Give cameras no more than so many turns per second; their targets stay what they are."""
+        for name, rate in rates.items():
+            entry = self._entries.get(name)
+            if entry is not None:
+                before = entry.period
+                entry.allowed = rate
+                entry.due_at += entry.period - before
 
     def drain_uploads(self) -> list[Upload]:
         """Remove and return all uploads: the engine is going away."""
@@ -204,26 +330,32 @@ class Schedule:
         self._uploads.clear()
         return uploads
 
-    def _ranked(self, now: float) -> list[tuple[float, str, Upload | None]]:
-        ranked: list[tuple[float, str, Upload | None]] = [
-            (entry.rank(now), name, None) for name, entry in self._waiting.items()
-        ]
-        ranked += [(now - upload.submitted, "", upload) for upload in self._uploads]
-        ranked.sort(key=lambda item: -item[0])
-        return ranked
+    def _ranked(self, now: float, models: Container[str]) -> list[_Ready]:
+        costs = {model: cost.per_frame(1) for model, cost in self._costs.items()}
+        cheapest = min(costs.values(), default=1.0)
+        relative = {model: cost / cheapest for model, cost in costs.items()}
+        ready: list[_Ready] = []
+        for name, entry in self._waiting.items():
+            frame = entry.slot.peek()
+            if entry.model in models and frame is not None:
+                rank = entry.rank(now, relative.get(entry.model, 1.0))
+                ready.append(_Ready(rank, name, entry.model, frame, None))
+        for upload in self._uploads:
+            if upload.model in models:
+                rank = (now - upload.submitted) / relative.get(upload.model, 1.0)
+                ready.append(_Ready(rank, "", upload.model, upload.frame, upload))
+        ready.sort(key=lambda each: -each.rank)
+        return ready
 
-    def _peek(self, name: str) -> Frame:
-        frame = self._waiting[name].slot.peek()
-        assert frame is not None  # noqa: S101 -- `_waiting` holds filled slots only
-        return frame
+    def _shape(self, ready: _Ready) -> Shape:
+        return self._shape_of(ready.model, ready.frame.image.width, ready.frame.image.height)
 
-    def _take_camera(self, name: str, now: float) -> float:
-        entry = self._waiting.pop(name)
+    def _take_camera(self, ready: _Ready, now: float) -> float:
+        entry = self._waiting.pop(ready.camera)
         entry.slot.take()
-        rank = entry.rank(now)
-        self._usual += _SMOOTHING * (rank - self._usual)
+        self._usual += _SMOOTHING * (ready.rank - self._usual)
         # Engines take whole frames: what a heavy camera waits past its turn it gets back.
-        entry.credit = min(max(rank - self._usual, 0.0), self._usual)
+        entry.credit = min(max(ready.rank - self._usual, 0.0), self._usual)
         entry.taken(now)
-        self._in_flight.add(name)
+        self._in_flight.add(ready.camera)
         return entry.floor

@@ -78,7 +78,7 @@ class Store:
         self._artifacts = tuple(artifacts)
         self._tools = Tools(opener or UrlOpener(), runner or Programs())
         self._folders = [Path(name) for name in environ.get("VIGIL_ASSETS", "").split(os.pathsep) if name]
-        self._cache = _cache_folder(environ)
+        self._cache = cache_folder(environ)
 
     def artifacts(self) -> tuple[Artifact, ...]:
         """Return everything that can be asked for, in the manifest's order."""
@@ -176,8 +176,8 @@ class Store:
         return CannotStartError("\n".join(lines))
 
 
-def _cache_folder(environ: Mapping[str, str]) -> Path | None:
-    """Return where fetched files live, None if nothing names a home."""
+def cache_folder(environ: Mapping[str, str]) -> Path | None:
+    """Return where fetched files and measurements live, None if nothing names a home."""
     if named := environ.get("VIGIL_CACHE"):
         return Path(named).absolute()
     xdg = Path(environ.get("XDG_CACHE_HOME", ""))

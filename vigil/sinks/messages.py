@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from vigil import __version__
-from vigil.core.types import UNTRACKED, Action, CameraCommand, CameraState, topic_label
+from vigil.core.types import MAIN_MODEL, UNTRACKED, Action, CameraCommand, CameraState, topic_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from vigil.core.types import CameraHealth, Model, Result
+    from vigil.core.events import Event, Totals
+    from vigil.core.types import CameraHealth, Loaded, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,10 @@ class Message:
 class Messages:
     """Makes messages under one topic prefix."""
 
-    def __init__(self, prefix: str, model: Model, engine: str) -> None:
+    def __init__(self, prefix: str, loaded: Mapping[str, Loaded]) -> None:
+        """Tell of the models in service, `loaded` by their names in the configuration."""
         self._prefix = prefix
-        self._model = model
-        self._engine = engine
+        self._loaded = loaded
 
     def daemon_status(self, *, online: bool) -> Message:
         """Return `<prefix>/status`, which is the last will too."""
@@ -42,8 +43,8 @@ class Messages:
         """Return `<prefix>/info`: what runs here."""
         about = {
             "version": __version__,
-            "model": self._model.name,
-            "engine": self._engine,
+            **asdict(self._loaded[MAIN_MODEL]),
+            "models": {name: asdict(each) for name, each in self._loaded.items() if name != MAIN_MODEL},
             "cameras": list(cameras),
         }
         return Message(f"{self._prefix}/info", _json(about), retain=True)
@@ -91,6 +92,55 @@ class Messages:
             ),
         ]
 
+    def zones(self, camera: str, zones: Mapping[str, Mapping[str, int]]) -> list[Message]:
+        """Return the count of each label in each zone."""
+        base = f"{self._prefix}/{camera}/zones"
+        return [
+            Message(f"{base}/{zone}/{topic_label(label)}", str(n).encode(), 1, retain=True)
+            for zone, labels in zones.items()
+            for label, n in labels.items()
+        ]
+
+    def lines(self, camera: str, totals: Totals) -> list[Message]:
+        """Return how many of each label have ever crossed each line, in and out."""
+        return [
+            Message(
+                f"{self._prefix}/{camera}/lines/{line}/{topic_label(label)}",
+                _json({"in": crossings.inwards, "out": crossings.outwards}),
+                1,
+                retain=True,
+            )
+            for line, labels in totals.lines.items()
+            for label, crossings in labels.items()
+        ]
+
+    def motion(self, camera: str, *, on: bool) -> Message:
+        """Return whether anything moves."""
+        return Message(f"{self._prefix}/{camera}/motion", b"ON" if on else b"OFF", 1, retain=True)
+
+    def event(self, event: Event) -> Message:
+        """Return an event as it is now: `new`, `update` or `end`."""
+        x1, y1, x2, y2 = (round(side) for side in event.box)
+        payload = {
+            "id": event.id,
+            "type": event.type.value,
+            "camera": event.camera,
+            "label": event.label,
+            "score": round(event.score, 4),
+            "top_score": round(event.top_score, 4),
+            "start_time": round(event.start_time, 4),
+            "end_time": None if event.end_time is None else round(event.end_time, 4),
+            "bbox": {"x1": x1, "y1": y1, "x2": x2, "y2": y2},
+            "zones": event.zones,
+            "entered_zones": event.entered_zones,
+            "stationary": event.stationary,
+            "path": [[round(point.time, 3), round(point.x, 4), round(point.y, 4)] for point in event.path],
+            "track_id": event.track_id,
+            "has_snapshot": event.has_snapshot,
+            "has_clip": event.has_clip,
+        }
+        return Message(f"{self._prefix}/{event.camera}/events", _json(payload), 1)
+
     def detections(self, result: Result) -> Message:
         """Return the boxes of one inferred frame."""
         detections = result.detections
@@ -102,22 +152,23 @@ class Messages:
             "published_at": round(time.time(), 4),
             "width": result.width,
             "height": result.height,
-            "model": self._model.name,
+            "model": result.model.name,
             "count": len(boxes),
             "detections": [
                 {
-                    "label": self._model.names[class_id],
+                    "label": result.model.names[class_id],
                     "class_id": class_id,
                     "confidence": round(confidence, 4),
                     "bbox": {"x1": box[0], "y1": box[1], "x2": box[2], "y2": box[3]},
                     "track_id": None if track == UNTRACKED else track,
-                    "zones": [],
+                    "zones": zones,
                 }
-                for box, confidence, class_id, track in zip(
+                for box, confidence, class_id, track, zones in zip(
                     boxes,
                     detections.confidence.tolist(),
                     detections.class_id.tolist(),
                     detections.tracker_id.tolist(),
+                    result.detection_zones or [()] * len(boxes),
                     strict=True,
                 )
             ],

@@ -7,19 +7,21 @@ import logging
 from typing import TYPE_CHECKING
 
 from vigil.aio.tasks import Backoff, keep_running
+from vigil.core.events import Event
 from vigil.core.types import (
     BusMessage,
     CameraGone,
     CameraHealth,
     CameraIntroduced,
     CameraState,
+    MotionChanged,
     Result,
 )
 from vigil.sinks.messages import Message
 from vigil.sinks.mqtt import BrokerError, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from vigil.aio.bus import Subscription
     from vigil.config.model import MqttConfig
@@ -55,7 +57,7 @@ class MqttPublisher:
         self._on_command = on_command
         self._session: Session | None = None
         self._retained: dict[str, Message] = {}
-        self._counts: dict[str, Mapping[str, int]] = {}
+        self._known: dict[str, CameraIntroduced] = {}
         self._live: set[str] = set()
         self._complained = False
         self._keep([messages.daemon_status(online=True)])
@@ -74,28 +76,55 @@ class MqttPublisher:
 
     async def _consume(self) -> None:
         async for message in self._subscription:
-            match message:
-                case Result():
-                    self._tell(message)
-                case CameraHealth():
-                    self._tell_health(message)
-                case CameraIntroduced(camera, labels):
-                    self._introduce(camera, labels)
-                case CameraGone(camera):
-                    self._forget(camera)
+            self._take(message)
+
+    def _take(self, message: BusMessage) -> None:
+        match message:
+            case Result():
+                self._tell(message)
+            case Event():
+                self._tell_event(message)
+            case MotionChanged(camera, on):
+                if camera in self._known:
+                    self._keep([self._messages.motion(camera, on=on)])
+            case CameraHealth():
+                self._tell_health(message)
+            case CameraIntroduced():
+                self._introduce(message)
+            case CameraGone(camera):
+                self._forget(camera)
 
     def _tell(self, result: Result) -> None:
-        known = self._counts.get(result.camera)
+        known = self._known.get(result.camera)
         if known is None:
             return  # a last result of a camera that is gone
-        if result.camera in self._live and result.counts.keys() == known.keys():
-            self._count(result.camera, result.counts)
+        if result.camera in self._live and known.fits(result):
+            self._update(known, result)
         if self._session is None:
             self._metrics.mqtt_dropped.labels("disconnected").inc()
             return
         self._session.publish(self._messages.detections(result))
         if (series := self._metrics.camera(result.camera)) is not None:
             series.published(result.captured_at)
+
+    def _update(self, known: CameraIntroduced, result: Result) -> None:
+        """Tell what a result changed of a camera's counts; what it left alone is the very same object."""
+        camera = result.camera
+        if result.counts is not known.counts:
+            self._keep(self._messages.objects(camera, result.counts))
+        if result.zones is not known.zones:
+            self._keep(self._messages.zones(camera, result.zones))
+        if result.totals is not known.totals:
+            self._keep(self._messages.lines(camera, result.totals))
+        self._known[camera] = CameraIntroduced(camera, result.counts, result.zones, result.totals)
+
+    def _tell_event(self, event: Event) -> None:
+        if event.camera not in self._known:
+            return
+        if self._session is None:
+            self._metrics.mqtt_dropped.labels("disconnected").inc()
+            return
+        self._session.publish(self._messages.event(event))
 
     def _tell_health(self, health: CameraHealth) -> None:
         self._keep(self._messages.camera_health(health))
@@ -104,32 +133,38 @@ class MqttPublisher:
         else:
             # Nobody is seen by a camera that does not see, whatever results are still on their way.
             self._live.discard(health.camera)
-            self._count(health.camera, dict.fromkeys(self._counts.get(health.camera, {}), 0))
+            if (known := self._known.get(health.camera)) is not None:
+                self._say(known.emptied())
 
-    def _introduce(self, camera: str, labels: Iterable[str]) -> None:
-        """Start a camera's counts at 0, and take back those of labels that it reports no more."""
-        fresh = dict.fromkeys(labels, 0)
-        stale = {label: 0 for label in self._counts.get(camera, {}) if label not in fresh}
-        self._retract(message.topic for message in self._messages.objects(camera, stale)[1:])
-        self._counts[camera] = fresh
-        self._keep(self._messages.objects(camera, fresh))
-        self._keep([self._messages.info(self._counts)])
+    def _introduce(self, camera: CameraIntroduced) -> None:
+        """Start with a camera's state, and take back what it reports no more."""
+        before = self._known.get(camera.camera)
+        self._say(camera)
+        if before is not None:
+            now = {message.topic for message in self._state(camera)}
+            self._retract(message.topic for message in self._state(before) if message.topic not in now)
+        self._keep([self._messages.info(self._known)])
+
+    def _say(self, camera: CameraIntroduced) -> None:
+        self._known[camera.camera] = camera
+        self._keep(self._state(camera))
+
+    def _state(self, camera: CameraIntroduced) -> list[Message]:
+        """Return all that is retained of what a camera has seen."""
+        return [
+            *self._messages.objects(camera.camera, camera.counts),
+            *self._messages.zones(camera.camera, camera.zones),
+            *self._messages.lines(camera.camera, camera.totals),
+        ]
 
     def _forget(self, camera: str) -> None:
         """Take back everything that was said of a camera."""
-        counts = self._counts.pop(camera, {})
+        known = self._known.pop(camera, None)
         self._live.discard(camera)
-        gone = [
-            *self._messages.objects(camera, counts),
-            *self._messages.camera_health(CameraHealth(camera, CameraState.DISABLED)),
-        ]
-        self._retract(message.topic for message in gone)
-        self._keep([self._messages.info(self._counts)])
-
-    def _count(self, camera: str, counts: Mapping[str, int]) -> None:
-        if self._counts.get(camera) != counts:
-            self._counts[camera] = counts
-            self._keep(self._messages.objects(camera, counts))
+        gone = self._messages.camera_health(CameraHealth(camera, CameraState.DISABLED))
+        gone.append(self._messages.motion(camera, on=False))
+        self._retract(message.topic for message in [*gone, *(self._state(known) if known else ())])
+        self._keep([self._messages.info(self._known)])
 
     def _keep(self, messages: Iterable[Message]) -> None:
         """Publish what changed of the retained state, now or at the next connect."""
@@ -172,7 +207,7 @@ class MqttPublisher:
         except ValueError as error:
             log.warning("mqtt: %s says %r: %s", message.topic, message.payload[:40], error)
             return
-        if command.camera in self._counts:
+        if command.camera in self._known:
             self._on_command(command)
         else:
             log.warning("mqtt: %s: there is no camera %r", message.topic, command.camera)
@@ -183,17 +218,19 @@ class MqttPublisher:
             log.warning("mqtt: %s; trying again in %.1f s, then quietly", error, wait)
 
     async def _goodbye(self) -> None:
+        # What the parts that have stopped already said last: the ends of events.
+        for last in self._subscription.drain():
+            self._take(last)
         session, self._session = self._session, None
         if session is None:
             return
-        for camera, counts in self._counts.items():
-            for message in self._messages.objects(camera, dict.fromkeys(counts, 0)):
-                session.publish(message)
+        for camera, known in self._known.items():
             status, health, _switch = self._messages.camera_health(
                 CameraHealth(camera, CameraState.OFFLINE, "stopped")
             )
-            session.publish(status)
-            session.publish(health)
+            still = self._messages.motion(camera, on=False)
+            for message in (*self._state(known.emptied()), still, status, health):
+                session.publish(message)
         session.publish(self._messages.daemon_status(online=False))
         await session.drained(_GOODBYE)
         await session.close()

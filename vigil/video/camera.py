@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vigil.config.model import CameraConfig
-    from vigil.metrics import CameraMetrics
+    from vigil.metrics.camera import CameraMetrics
     from vigil.video.source import Pause, Source
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import av.error
 import numpy as np
 from av.video.reformatter import VideoReformatter
+
+from vigil.errors import PixelsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,12 +76,18 @@ class YuvImage:
         return self._frame.height
 
     def write_rgb(self, out: Float32) -> None:
-        """Scale (bilinear) into `out`, a `(3, h, w)` float32 view, as RGB planes in 0..1."""
+        """Scale (bilinear) into `out`, a `(3, h, w)` float32 view, as RGB planes in 0..1.
+
+        Raises `PixelsError`.
+        """
         _, height, width = out.shape
-        with self._scalers.one() as scaler:
-            planar = scaler.reformat(
-                self._frame, width, height, "gbrpf32le", interpolation="BILINEAR", threads=1
-            )
+        try:
+            with self._scalers.one() as scaler:
+                planar = scaler.reformat(
+                    self._frame, width, height, "gbrpf32le", interpolation="BILINEAR", threads=1
+                )
+        except (av.error.FFmpegError, ValueError) as error:
+            raise PixelsError(f"pixels of format {self._frame.format.name} cannot be scaled") from error
         for index, plane in zip(_PLANES, planar.planes, strict=True):
             rows = np.frombuffer(memoryview(plane), np.float32).reshape(plane.height, plane.line_size // 4)
             out[index] = rows[:, :width]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from tests.support.fakes import MODEL, boxes
 from vigil.analytics.filters import class_filter
+from vigil.config.analytics import ObjectFilter
 from vigil.config.model import DetectConfig
 from vigil.core.types import Detections
 from vigil.errors import CannotStartError
@@ -68,3 +70,75 @@ def test_unknown_class_cannot_start(detect: DetectConfig, key: str) -> None:
     assert str(error.value) == (
         f"cameras.drive.{key}: fake knows no class 'unicorn'; it knows person, car, cell phone"
     )
+
+
+SQUARE_MASK = (((0.0, 0.5), (0.5, 0.5), (0.5, 1.0), (0.0, 1.0)),)
+
+
+def admitted(boxes_: Detections, **keys: object) -> list[int]:
+    """Return the rows that pass to the tracker, of a frame of 200 by 100."""
+    filters = {label: ObjectFilter.model_validate(bounds) for label, bounds in keys.items()}
+    filters = {"*" if label == "every" else label: bounds for label, bounds in filters.items()}
+    numbered = Detections(
+        boxes_.xyxy, boxes_.confidence, boxes_.class_id, np.arange(len(boxes_), dtype=np.int32)
+    )
+    wanted = class_filter("drive", DetectConfig(classes=["person", "car"]), 0.5, MODEL, filters, SQUARE_MASK)
+    return [int(row) for row in wanted.admit(numbered, 200, 100).tracker_id]
+
+
+def test_the_tracker_is_given_faint_boxes() -> None:
+    """Boxes of wanted classes pass to the tracker from 0.1 on, which is what the detector is asked for."""
+    found = boxes((0, 0, 9, 9, 0.1, 0), (0, 0, 9, 9, 0.09, 0), (0, 0, 9, 9, 0.9, 2), (0, 0, 9, 9, 0.6, 1))
+    wanted = class_filter("drive", DetectConfig(classes=["person", "car"]), 0.5, MODEL)
+    assert wanted.admit(found, 200, 100).confidence.tolist() == pytest.approx([0.1, 0.6])
+    assert wanted.reported(found).tolist() == [False, False, False, True]
+    assert (wanted.floor, wanted.tracking_floor) == (0.5, 0.1)
+
+
+def test_a_lower_confidence_lowers_the_floor() -> None:
+    """The user's own threshold below 0.1 is what the detector is asked for."""
+    wanted = class_filter("drive", DetectConfig(confidence=0.05), 0.5, MODEL)
+    assert wanted.tracking_floor == pytest.approx(0.05)
+    assert len(wanted.admit(boxes((0, 0, 9, 9, 0.06, 0)), 200, 100)) == 1
+
+
+def test_masks_hide_what_stands_in_them() -> None:
+    """A box whose lower edge has its centre in a mask is not taken note of; one that reaches in is."""
+    found = boxes((20, 40, 40, 60, 0.9, 0), (20, 20, 40, 45, 0.9, 0), (70, 60, 140, 90, 0.9, 0))
+    assert admitted(found) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        ({"min_area": 0.02}, [1]),
+        ({"max_area": 0.02}, [0]),
+        ({"min_aspect": 1.5}, [1]),
+        ({"max_aspect": 1.1}, [0]),
+        ({"min_area": 0.005, "max_aspect": 2}, [0, 1]),
+    ],
+)
+def test_shapes_decide(bounds: dict[str, float], expected: list[int]) -> None:
+    """Areas are fractions of the frame, aspects are those of the pixels."""
+    found = boxes((100, 0, 110, 10, 0.9, 0), (100, 0, 140, 20, 0.9, 0))
+    assert admitted(found, person=bounds) == expected
+    assert admitted(found, every=bounds) == expected
+    assert admitted(found, car=bounds) == [0, 1]
+
+
+def test_a_class_has_its_own_bounds() -> None:
+    """Its own values win over those of every class, key by key."""
+    found = boxes((100, 0, 110, 10, 0.9, 0), (100, 0, 110, 10, 0.9, 1), (100, 0, 140, 20, 0.9, 0))
+    assert admitted(found, every={"min_area": 0.01, "max_aspect": 1.1}, person={"min_area": 0}) == [0]
+
+
+def test_boxes_that_are_no_boxes_are_left_out() -> None:
+    """NaN and infinity stop here."""
+    found = boxes((np.nan, 0, 9, 9, 0.9, 0), (0, 0, np.inf, 9, 0.9, 0), (0, 0, 9, 9, 0.9, 0))
+    assert admitted(found) == [2]
+
+
+def test_unknown_class_in_filters_cannot_start() -> None:
+    """A filter for a class that the model does not know is refused."""
+    with pytest.raises(CannotStartError, match=r"^cameras\.drive\.filters: fake knows no class 'unicorn'"):
+        class_filter("drive", DetectConfig(), 0.5, MODEL, {"unicorn": ObjectFilter()})

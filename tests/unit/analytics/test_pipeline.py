@@ -1,152 +1,273 @@
-"""From boxes to results: confirmed counts, and nothing seen by a camera that is away."""
+"""From boxes to results and events: a camera's own trouble, and nothing seen by a camera that is away."""
 
 from __future__ import annotations
 
+import random
 import threading
-from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.fakes import MODEL, PATIENCE, boxes, frame
+from vigil.analytics.association import CameraSettings
 from vigil.analytics.filters import class_filter
 from vigil.analytics.pipeline import CameraPipeline, Pipelines
+from vigil.analytics.scene import Rules, Scene
+from vigil.config.analytics import LineConfig, TrackingConfig, ZoneConfig
 from vigil.config.model import DetectConfig
-from vigil.core.types import Detections
+from vigil.core.events import Crossings, Event, EventType, Totals
+from vigil.core.types import UNTRACKED, Result
 from vigil.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vigil.core.types import Result
+    from vigil.core.types import BusMessage, Detections, Frame
 
-PERSON, PHONE = (10, 20, 30, 40, 0.9, 0), (10, 20, 30, 40, 0.9, 2)
+LEFT = ZoneConfig.model_validate({"polygon": [[0, 0], [0.5, 0], [0.5, 1], [0, 1]], "inertia": "0s"})
+MIDDLE = LineConfig.model_validate({"from": [0.5, 1], "to": [0.5, 0]})
+RULES = Rules(TrackingConfig(), {"left": LEFT}, {"middle": MIDDLE})
+
+
+def person(x: float, confidence: float = 0.9) -> tuple[float, float, float, float, float, int]:
+    """Return a person whose feet are at `x` of 1280 pixels."""
+    return (x - 30, 200, x + 30, 400, confidence, 0)
+
+
+class Watcher:
+    """Notes what inferred frames showed."""
+
+    def __init__(self) -> None:
+        self.active: list[bool] = []
+
+    def inferred(self, frame: Frame, *, active: bool) -> None:
+        """Note it."""
+        assert frame.camera
+        self.active.append(active)
+
+
+class House:
+    """Pipelines with the cameras `a` and `b`, and all that they published."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+        self.published: list[Sequence[BusMessage]] = []
+        self.pipelines = Pipelines(self.published.append)
+        self.watchers = {name: Watcher() for name in "ab"}
+        for name in "ab":
+            self.add(name)
+
+    def add(self, name: str, totals: Totals | None = None, **detect: Any) -> CameraPipeline:
+        """Give a camera a new pipeline."""
+        wanted = class_filter(
+            name, DetectConfig(**{"classes": ["person", "cell phone"], **detect}), 0.5, MODEL
+        )
+        series = self.metrics.camera(name) or self.metrics.add_camera(name)
+        bits = random.Random(name).getrandbits  # noqa: S311 -- the same ids in each run
+        pipeline = CameraPipeline(name, MODEL, wanted, RULES, series, bits, totals)
+        state = pipeline.state
+        series.aim(5.0, state.counts, state.zones, state.totals)
+        self.pipelines.add(name, pipeline, self.watchers[name])
+        return pipeline
+
+    def show(self, camera: str, at: float, *rows: tuple[float, ...]) -> Sequence[BusMessage]:
+        """Have one frame of a camera handled and return what was published."""
+        self.pipelines.handle([frame(camera, round(at * 10), at)], [boxes(*rows)])  # type: ignore[arg-type]  # rows of six
+        return self.published[-1]
+
+    def stand(self, camera: str, x: float, *, since: float = 0.0, frames: int = 5) -> Sequence[BusMessage]:
+        """Show a person who stands at `x` for some frames; returns all that was published."""
+        told: list[BusMessage] = []
+        for number in range(frames):
+            told += self.show(camera, since + number * 0.2, person(x))
+        return told
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """Return a metric."""
+        return self.metrics.registry.get_sample_value(f"vigil_{name}", labels)
+
+    def pipeline(self, camera: str) -> CameraPipeline:
+        """Return a camera's pipeline."""
+        found = self.pipelines.get(camera)
+        assert found is not None
+        return found
 
 
 @pytest.fixture
-def metrics() -> Metrics:
-    """Return the daemon's series with the camera `a`."""
-    metrics = Metrics()
-    metrics.add_camera("a", ["person", "cell phone"], 5.0)
-    return metrics
+def house() -> House:
+    """Return two cameras that report people and phones, with a zone and a line each."""
+    return House()
 
 
-@pytest.fixture
-def pipeline(metrics: Metrics) -> CameraPipeline:
-    """Return the pipeline of the camera `a`, which reports people and phones."""
-    detect = DetectConfig(classes=["person", "cell phone"])
-    series = metrics.camera("a")
-    assert series is not None
-    return CameraPipeline(MODEL, class_filter("a", detect, 0.5, MODEL), series)
+def results(told: Sequence[BusMessage]) -> list[Result]:
+    """Return the results among messages."""
+    return [message for message in told if isinstance(message, Result)]
 
 
-def seen(pipeline: CameraPipeline, people: int) -> int:
-    """Show the pipeline so many people and return its confirmed count."""
-    return pipeline.result(frame(), boxes(*[PERSON] * people)).counts["person"]
+def events(told: Sequence[BusMessage]) -> list[Event]:
+    """Return the events among messages."""
+    return [message for message in told if isinstance(message, Event)]
 
 
-def gauge(metrics: Metrics, label: str) -> float | None:
-    """Return what Prometheus is told of objects in view."""
-    return metrics.registry.get_sample_value("vigil_objects", {"camera": "a", "label": label})
+def test_result_tells_the_frame_and_what_was_found(house: House) -> None:
+    """A result has the frame's identity and size, the wanted and confident boxes, and a count per label."""
+    (result,) = results(house.show("a", 12.5, person(100), (0, 0, 5, 5, 0.9, 1), person(600, 0.2)))
+    assert (result.camera, result.seq, result.captured_at) == ("a", 125, 12.5)
+    assert (result.width, result.height, result.model) == (1280, 720, MODEL)
+    assert result.detections.xyxy.tolist() == [[70, 200, 130, 400]]
+    assert result.counts == {"person": 0, "cell phone": 0}
 
 
-def test_result_tells_the_frame_and_what_was_found(pipeline: CameraPipeline) -> None:
-    """A result carries the frame's identity and size, the filtered boxes, and a count for each label."""
-    found = boxes(PERSON, (0, 0, 5, 5, 0.9, 1), (0, 0, 5, 5, 0.2, 0))
-    result = pipeline.result(frame("a", 7, 123.5), found)
-    assert (result.camera, result.seq, result.captured_at) == ("a", 7, 123.5)
-    assert (result.width, result.height) == (1280, 720)
-    assert result.detections.xyxy.tolist() == [[10, 20, 30, 40]]
-    assert result.counts == {"person": 1, "cell phone": 0}
+def test_somebody_who_stays_is_counted_and_told_once(house: House) -> None:
+    """Three detections make an object: it counts, in its zone as well, and one event begins."""
+    told = house.stand("a", 200)
+    assert [result.counts["person"] for result in results(told)] == [0, 0, 1, 1, 1]
+    assert results(told)[-1].zones == {"left": {"person": 1, "cell phone": 0}}
+    assert [event.type for event in events(told) if event.type is EventType.NEW] == [EventType.NEW]
+    assert house.value("objects", camera="a", label="person") == 1
+    assert house.value("zone_objects", camera="a", zone="left", label="person") == 1
+    assert house.value("events_total", camera="a", label="person") == 1
 
 
-def test_single_miss_and_single_ghost_are_forgiven(pipeline: CameraPipeline) -> None:
-    """A count is the median of three frames: one frame without, or with too many, changes nothing."""
-    assert [seen(pipeline, people) for people in (1, 1, 0, 1, 3, 1, 1)] == [1, 1, 1, 1, 1, 1, 1]
+def test_detections_say_whose_they_are(house: House) -> None:
+    """Boxes carry their track's id, the same over time, and the zones of their object."""
+    told = results(house.stand("a", 200))
+    ids = {int(result.detections.tracker_id[0]) for result in told}
+    assert len(ids) == 1
+    assert UNTRACKED not in ids
+    assert told[-1].detection_zones == [("left",)]
 
 
-def test_counts_follow_what_lasts(pipeline: CameraPipeline) -> None:
-    """What is there or gone for two frames of three is told."""
-    assert [seen(pipeline, people) for people in (0, 2, 2, 2, 0, 0)] == [0, 1, 2, 2, 2, 0]
+def test_weak_boxes_keep_a_track_and_are_not_reported(house: House) -> None:
+    """What is seen faintly goes on being counted, while its box is left out."""
+    house.stand("a", 200)
+    (result,) = results(house.show("a", 1.0, person(200, 0.2)))
+    assert len(result.detections) == 0
+    assert result.counts["person"] == 1
+    assert result.detection_zones == []
 
 
-def test_labels_are_counted_apart(pipeline: CameraPipeline) -> None:
-    """People and phones have their own counts, and boxes keep the model's ids."""
-    result = pipeline.result(frame(), boxes(PERSON, PERSON, PHONE))
-    assert result.counts == {"person": 2, "cell phone": 1}
+def test_single_ghost_is_nobody(house: House) -> None:
+    """A box of one frame makes neither a count nor an event."""
+    told = [*house.show("a", 0.0, person(200)), *house.show("a", 0.2), *house.show("a", 0.4)]
+    assert [result.counts["person"] for result in results(told)] == [0, 0, 0]
+    assert events(told) == []
 
 
-def test_latest_sight_is_kept_for_pictures(pipeline: CameraPipeline) -> None:
+def test_threshold_of_the_user_is_the_trackers(house: House) -> None:
+    """A camera that is content with less has tracks begin with less; one that wants more does not."""
+    content = house.add("a", confidence=0.25).tracker_settings
+    assert content == CameraSettings(0.25, 0.25, 3.0)
+    assert house.add("a", confidence=0.9).tracker_settings == CameraSettings(0.5, 0.6, 3.0)
+    assert house.add("b", confidence=0.3).class_filter.tracking_floor == 0.1
+
+
+def test_crossings_add_up_and_go_on(house: House) -> None:
+    """A line's totals count on from what was kept, and the metric counts what is new only."""
+    house.add("a", Totals({"middle": {"person": Crossings(7, 2)}}))
+    for number in range(20):
+        told = house.show("a", number * 0.2, person(300 + 40 * number))
+    (result,) = results(told)
+    crossed = result.totals.lines["middle"]["person"]
+    assert {crossed.inwards - 7, crossed.outwards - 2} == {0, 1}
+    way = {"camera": "a", "line": "middle", "label": "person"}
+    assert house.value("line_crossings_total", **way, direction="in") == crossed.inwards - 7
+    assert house.value("line_crossings_total", **way, direction="out") == crossed.outwards - 2
+
+
+def test_latest_sight_is_kept_for_pictures(house: House) -> None:
     """The latest frame and its reported boxes can be shown."""
-    shown = frame()
-    result = pipeline.result(shown, boxes(PERSON))
-    sight = pipeline.sight
+    (result,) = results(house.show("a", 1.0, person(200)))
+    sight = house.pipeline("a").sight
     assert sight is not None
-    assert sight.frame is shown
+    assert (sight.frame.seq, sight.model) == (10, MODEL)
     assert sight.detections is result.detections
 
 
-def test_metrics_hear_of_every_inference(pipeline: CameraPipeline, metrics: Metrics) -> None:
-    """Inferred frames and detections are counted, and the gauge shows the confirmed count."""
-    pipeline.result(frame(), boxes(PERSON, PHONE))
-    pipeline.result(frame(), boxes(PERSON))
-    value = metrics.registry.get_sample_value
-    assert value("vigil_frames_inferred_total", {"camera": "a"}) == 2
-    assert value("vigil_detections_total", {"camera": "a", "label": "person"}) == 2
-    assert value("vigil_detections_total", {"camera": "a", "label": "cell_phone"}) == 1
-    assert (gauge(metrics, "person"), gauge(metrics, "cell_phone")) == (1, 0)
-
-
-def test_camera_that_went_away_sees_nobody(pipeline: CameraPipeline, metrics: Metrics) -> None:
-    """Forgetting zeroes counts and gauges and takes the picture away."""
-    seen(pipeline, 2)
-    pipeline.forget()
+def test_camera_that_went_away_ends_its_events_and_sees_nobody(house: House) -> None:
+    """Forgetting ends each event once and zeroes counts and gauges; totals stay, the picture goes."""
+    house.add("a", Totals({"middle": {"person": Crossings(7, 2)}}))
+    house.stand("a", 200)
+    (ended,) = house.pipelines.forget("a", 5.0)
+    assert ended.type is EventType.END
+    assert not house.pipelines.forget("a", 6.0)
+    pipeline = house.pipeline("a")
     assert pipeline.counts == {"person": 0, "cell phone": 0}
+    assert pipeline.state.zones == {"left": {"person": 0, "cell phone": 0}}
+    assert pipeline.state.totals.lines["middle"]["person"] == Crossings(7, 2)
     assert pipeline.sight is None
-    assert gauge(metrics, "person") == 0
+    assert house.value("objects", camera="a", label="person") == 0
+    assert house.value("zone_objects", camera="a", zone="left", label="person") == 0
 
 
-def test_frame_in_flight_brings_nobody_back(pipeline: CameraPipeline, metrics: Metrics) -> None:
-    """A frame that was waiting or being inferred when its camera went away changes nothing any more."""
-    seen(pipeline, 2)
-    pipeline.forget()
-    seen(pipeline, 2)
-    assert pipeline.counts == {"person": 0, "cell phone": 0}
-    assert pipeline.sight is None
-    assert gauge(metrics, "person") == 0
+def test_frame_in_flight_brings_nobody_back(house: House) -> None:
+    """Frames that were being inferred when their camera went away are told to nobody."""
+    house.pipelines.forget("a", 0.0)
+    assert house.stand("a", 200) == []
+    assert house.pipeline("a").sight is None
+    house.pipeline("a").resume()
+    assert events(house.stand("a", 200, since=10.0))
 
 
-class Interrupted(deque[object]):
-    """A window that another thread forgets right after a frame was added, unless something holds it off."""
+def test_one_cameras_mistake_is_its_own(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error in a camera's scene ends its events, forgets its objects and leaves the others alone."""
+    house.stand("a", 200)
+    update = Scene.update
 
-    thread: threading.Thread
+    def fail(scene: Scene, *given: Any) -> Any:
+        if given[0] == 9.0:
+            raise ZeroDivisionError
+        return update(scene, *given)
 
-    def append(self, item: object, /) -> None:
-        """Add `item`, and give the other thread every chance."""
-        super().append(item)
-        self.thread.start()
-        self.thread.join(0.05)
-
-
-def test_forgetting_may_come_at_any_moment(pipeline: CameraPipeline) -> None:
-    """The loop's `forget` in the middle of a worker's `result` raises nothing: it would end the daemon."""
-    window = Interrupted(maxlen=3)
-    window.thread = threading.Thread(target=pipeline.forget)
-    pipeline._recent = window  # type: ignore[assignment]  # a window all the same
-    seen(pipeline, 1)
-    window.thread.join(PATIENCE)
-    assert pipeline.counts["person"] == 0
+    monkeypatch.setattr(Scene, "update", fail)
+    frames = [frame("a", 1, 9.0), frame("b", 2, 9.1)]
+    house.pipelines.handle(frames, [boxes(person(200)), boxes(person(100))])
+    told = house.published[-1]
+    assert [event.type for event in events(told)] == [EventType.END]
+    assert [result.camera for result in results(told)] == ["b"]
+    assert "a: its objects are forgotten because of an error" in caplog.text
+    assert results(house.show("a", 10.0, person(200)))[0].counts["person"] == 0
 
 
-def test_batch_is_published_at_once(pipeline: CameraPipeline) -> None:
+def test_watchers_hear_whether_anything_may_move(house: House) -> None:
+    """Somebody keeps a camera awake, an empty picture does not."""
+    house.show("a", 0.0)
+    house.show("a", 0.2, person(200))
+    assert house.watchers["a"].active == [False, True]
+    assert house.watchers["b"].active == []
+
+
+def test_batch_is_published_at_once(house: House) -> None:
     """Results of one batch are published together, in order; a removed camera's frame is left out."""
-    published: list[Sequence[Result]] = []
-    pipelines = Pipelines(published.append)
-    pipelines.add("a", pipeline)
-    frames = [frame("a", 1), frame("gone", 2), frame("a", 3)]
-    pipelines.handle(frames, [Detections.empty()] * 3)
-    assert [[result.seq for result in batch] for batch in published] == [[1, 3]]
-    assert pipelines.get("a") is pipeline
-    pipelines.remove("a")
-    pipelines.remove("a")
-    assert pipelines.get("a") is None
+    frames = [frame("a", 1, 1.0), frame("gone", 2, 1.0), frame("b", 3, 1.0)]
+    house.pipelines.handle(frames, [boxes() for _ in frames])
+    assert [[result.seq for result in results(batch)] for batch in house.published] == [[1, 3]]
+    house.pipelines.remove("a")
+    house.pipelines.remove("a")
+    assert house.pipelines.get("a") is None
+    house.pipelines.handle(frames[:1], [boxes()])
+    assert house.published[-1] == []
+
+
+def test_forgetting_may_come_at_any_moment(house: House) -> None:
+    """The loop's `forget` while workers deliver raises nothing and leaves nobody in view."""
+    stop = threading.Event()
+
+    def deliver(found: Detections) -> None:
+        number = 0
+        while not stop.is_set() and number < 2000:
+            number += 1
+            house.pipelines.handle([frame("a", number, number * 0.2)], [found])
+
+    worker = threading.Thread(target=deliver, args=(boxes(person(200)),))
+    worker.start()
+    for number in range(50):
+        house.pipelines.forget("a", float(number))
+        house.pipeline("a").resume()
+    house.pipelines.forget("a", 1e6)
+    stop.set()
+    worker.join(PATIENCE)
+    assert not worker.is_alive()
+    assert house.pipeline("a").counts["person"] == 0

@@ -96,6 +96,8 @@ def test_new_password_opens_a_camera_anew() -> None:
 
 DETECT = {
     "enabled": False,
+    "model": "other",
+    "when": "always",
     "fps": 2,
     "confidence": 0.7,
     "classes": ["car"],
@@ -103,10 +105,28 @@ DETECT = {
 }
 
 
+LOOKING = {
+    "motion": {"hold": "5s"},
+    "tracking": {"confirm_hits": 5},
+    "filters": {"person": {"min_area": 0.1}},
+    "masks": [[[0, 0], [1, 0], [1, 1]]],
+    "zones": {"gate": {"polygon": [[0, 0], [1, 0], [1, 1]]}},
+    "lines": {"entry": {"from": [0, 0], "to": [1, 1]}},
+}
+
+
+@pytest.mark.parametrize(("key", "value"), LOOKING.items())
+def test_what_is_made_of_pictures_leaves_the_capture_alone(key: str, value: object) -> None:
+    """Zones, lines, masks and the like retune their camera, which goes on capturing."""
+    assert changed(**{f"cameras__door__{key}": value}) == Changes(retuned=("door",))
+
+
 @pytest.mark.parametrize(("key", "value"), DETECT.items())
 def test_what_is_detected_leaves_the_capture_alone(key: str, value: object) -> None:
     """Each key of `detect` retunes its camera, which goes on capturing."""
-    assert changed(**{f"cameras__door__detect__{key}": value}) == Changes(retuned=("door",))
+    models = {"models.other": {"name": "x.onnx"}}
+    changes = diff(config(models), config({**models, f"cameras.door.detect.{key}": value}))
+    assert changes == Changes(retuned=("door",))
 
 
 def test_reopened_camera_is_not_retuned_as_well() -> None:
@@ -121,11 +141,33 @@ def test_default_confidence_reaches_whoever_uses_it() -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("name", "yolo11s"), ("size", 320), ("iou", 0.5), ("device", "cpu"), ("workers", 2), ("max_batch", 1)],
+    [
+        ("name", "yolo11s"),
+        ("size", 320),
+        ("iou", 0.5),
+        ("labels", "birds.txt"),
+        ("engine", "openvino"),
+        ("device", "cpu"),
+        ("precision", "fp16"),
+        ("workers", 2),
+        ("max_batch", 1),
+        ("timeout", "5s"),
+    ],
 )
 def test_model_waits_for_a_restart(key: str, value: object) -> None:
     """What the engine was loaded with is named as taking effect later."""
     assert changed(**{f"model__{key}": value}) == Changes(needs_restart=(f"model.{key}",))
+
+
+def test_more_models_wait_for_a_restart() -> None:
+    """A model that comes, goes or changes is named; its confidence reaches its cameras at once."""
+    one, two = {"models.one": {"name": "x.onnx"}}, {"models.two": {"name": "x.onnx"}}
+    assert diff(config(one), config(two)) == Changes(needs_restart=("models.one", "models.two"))
+    larger = {"models.one": {"name": "x.onnx", "size": 320}}
+    assert diff(config(one), config(larger)) == Changes(needs_restart=("models.one.size",))
+    surer = {"models.one": {"name": "x.onnx", "confidence": 0.9}}
+    mine = {"cameras.door.detect.model": "one"}
+    assert diff(config({**one, **mine}), config({**surer, **mine})) == Changes(retuned=("door",))
 
 
 @pytest.mark.parametrize(("key", "value"), [("host", "0.0.0.0"), ("port", 81), ("max_upload", "1MB")])
@@ -153,14 +195,15 @@ def test_log_is_set_up_anew() -> None:
 def test_every_key_of_the_tables_is_tried() -> None:
     """A key that is added to the configuration has to say here what its change does."""
     logins = {"username", "password", "password_file"}
-    assert set(CameraConfig.model_fields) == {*CAPTURE, *logins, "detect"}
+    assert set(CameraConfig.model_fields) == {*CAPTURE, *LOOKING, *logins, "detect"}
     assert set(type(config().cameras["door"].detect).model_fields) == set(DETECT)
     assert set(ModelConfig.model_fields) == {
-        *("name", "size", "iou", "device", "workers", "max_batch", "confidence")
+        *("name", "size", "iou", "device", "workers", "max_batch", "confidence"),
+        *("labels", "engine", "precision", "timeout"),
     }
     assert set(HttpConfig.model_fields) == {"host", "port", "max_upload", "max_pixels"}
     assert set(LogConfig.model_fields) == {"level", "format"}
-    assert set(Config.model_fields) == {"model", "mqtt", "http", "log", "cameras"}
+    assert set(Config.model_fields) == {"model", "models", "mqtt", "http", "log", "cameras"}
 
 
 @pytest.mark.parametrize(
@@ -243,7 +286,8 @@ def applied(old: Config, new: Config, changes: Changes) -> Config:
     # The default confidence is looked up where it is used, so it needs no naming.
     model = old.model.model_copy(update={"confidence": new.model.confidence})
     return Config(
-        model=new.model if "model" in later else ModelConfig.model_validate(model.model_dump()),
+        model=new.model if "model" in later else model,
+        models=new.models if "models" in later else old.models,
         mqtt=new.mqtt if changes.mqtt else MqttConfig.model_validate(old.mqtt),
         http=new.http if "http" in later else old.http,
         log=new.log if changes.log else old.log,

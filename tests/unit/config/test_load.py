@@ -78,7 +78,7 @@ zones: 1
     size = "write a size from 1KB to 1GB with its unit (KB, MB, GB, KiB, MiB), such as 20MB"
     schemes = "use rtsp, rtsps, rtmp, http, https, file, udp, photo, or a file's path"
     address = "write an address such as rtsp://host/stream, or a file's path"
-    sections = "known keys: model, mqtt, http, log, cameras, defaults"
+    sections = "known keys: model, models, mqtt, http, log, cameras, defaults"
     fraction, weight = "write a number from 0.01 to 1", "write a number above 0 and up to 1000"
     assert problems(text) == [
         "vigil.yaml:1:15: model.size: 641 does not fit; write a multiple of 32 from 32 to 2048",
@@ -89,7 +89,7 @@ zones: 1
         f"vigil.yaml:6:20: http.max_upload: 20 has no unit; {size}",
         "vigil.yaml:6:30: http.port: 80.5 is not a whole number; write a whole number from 1 to 65535",
         'vigil.yaml:7:14: log.level: "loud" is none of the choices; write debug, info, warning or error',
-        "vigil.yaml:9:3: cameras.Drive: is not a camera name; write a-z, 0-9, _ and -, such as front-door",
+        "vigil.yaml:9:3: cameras.Drive: is not a name; write a-z, 0-9, _ and -, such as front-door",
         f'vigil.yaml:9:16: cameras.Drive.url: "ftp://x" has a scheme that vigil cannot open; {schemes}',
         f"vigil.yaml:10:3: cameras.b.url: is missing; {address}",
         f"vigil.yaml:10:37: cameras.b.detect.confidence.person: 2 is out of range; {fraction}",
@@ -151,6 +151,15 @@ zones: 1
 def test_each_kind_of_broken_file(problems: Reporter, text: str | bytes, expected: str) -> None:
     """Whatever is broken, a problem names the line and says what would be right."""
     assert any(expected in line for line in problems(text)), problems(text)
+
+
+def test_a_camera_asks_for_a_model_that_is_there(loaded: Loader, problems: Reporter) -> None:
+    """`detect.model` names one of `models`; one that is not there is told, where it was written."""
+    text = "models: {big: {name: x.onnx}}\ndefaults: {detect: {model: %s}}\ncameras: {a: {url: x}}\n"
+    assert loaded(text % "big").cameras["a"].detect.model == "big"
+    assert problems(text % "huge") == [
+        'vigil.yaml:2:28: defaults.detect.model: "huge" is none of `models`; there is big'
+    ]
 
 
 def test_duplicate_keys_are_all_reported(problems: Reporter) -> None:

@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from vigil.config.load import load, schema
-from vigil.config.model import CameraConfig, Config, DetectConfig, Section
+from vigil.config.model import CameraConfig, Config, DetectConfig
 from vigil.config.reference import tables
+from vigil.config.section import Section
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "config" / "vigil.example.yaml"
@@ -82,7 +83,7 @@ def test_every_key_has_a_meaning() -> None:
 def test_the_schema_is_of_the_file() -> None:
     """The JSON Schema knows `defaults` without `url`, refuses unknown keys and marks secrets."""
     whole = json.loads(json.dumps(schema()))
-    assert set(whole["properties"]) == {"model", "mqtt", "http", "log", "cameras", "defaults"}
+    assert set(whole["properties"]) == {"model", "models", "mqtt", "http", "log", "cameras", "defaults"}
     assert "url" not in whole["$defs"]["CameraDefaults"]["properties"]
     assert whole["additionalProperties"] is False
     assert whole["$defs"]["MqttConfig"]["properties"]["password"]["anyOf"][0]["writeOnly"] is True

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tests.support.fakes import FakeEngine, FakeImage
+from tests.support.fakes import MODEL, FakeEngine, FakeImage
 from vigil.errors import CannotStartError
 from vigil.inference.detector import Detector
+from vigil.inference.engine import Output
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vigil.core.types import Float32
 
 
@@ -56,6 +59,13 @@ def test_fixed_input_wins_over_the_aspect_ratio() -> None:
     assert free.shape_of(1920, 1080) == (192, 320)
 
 
+def test_fixed_input_is_filled() -> None:
+    """On a static export's only size a frame is as large as will go, whatever `size` says."""
+    detector = Detector(FakeEngine(fixed_shape=(640, 640)), size=320, iou=0.7)
+    (found,) = detector.detect(detector.letterbox(), [FakeImage(1280, 720)], [0.5], (640, 640))
+    assert found.xyxy.tolist() == [[576, 296, 704, 424]]
+
+
 def test_warm_up_runs_the_usual_shape_once() -> None:
     """Warming up runs one batch of one in the shape of a 16:9 camera."""
     engine = FakeEngine()
@@ -66,6 +76,52 @@ def test_warm_up_runs_the_usual_shape_once() -> None:
 def test_unreadable_engine_cannot_start() -> None:
     """An engine whose output is no known head is refused when the detector is made."""
     engine = FakeEngine()
-    engine.outputs = [(1, 2, 3, 4)]
+    engine.outputs = [Output("output0", (1, 2, 3, 4))]
     with pytest.raises(CannotStartError):
         Detector(engine, size=640, iou=0.7)
+
+
+def test_model_is_what_the_weights_say() -> None:
+    """Name, class names, stride and size are those of the weights."""
+    assert Detector(FakeEngine(), size=640, iou=0.7).model == MODEL
+
+
+def test_labels_of_the_configuration_go_first(tmp_path: Path) -> None:
+    """A file of names renames the classes of the weights; one of another length cannot start."""
+    labels = tmp_path / "labels.txt"
+    labels.write_text("Mensch\nAuto\nHandy\n")
+    assert Detector(FakeEngine(), size=640, iou=0.7, labels=labels).model.names == ("Mensch", "Auto", "Handy")
+    labels.write_text("Mensch\n")
+    with pytest.raises(CannotStartError, match="3 classes and there are 1 class names"):
+        Detector(FakeEngine(), size=640, iou=0.7, labels=labels)
+
+
+def test_stretched_models_are_fed_squares() -> None:
+    """A DETR's box in fractions of its square input is in each frame's own pixels, all of the frame used."""
+    engine = FakeEngine(lambda batch: np.full((len(batch), 300, 7), 0.5, np.float32))
+    engine.outputs = [Output("output0", ("batch", 300, 7))]
+    detector = Detector(engine, size=320, iou=0.7)
+    shape = detector.shape_of(1280, 720)
+    assert shape == (320, 320)
+    (found,) = detector.detect(detector.letterbox(), [FakeImage(1280, 720)], [0.4], shape)
+    assert found.xyxy[0].tolist() == [320, 180, 960, 540]
+
+
+def test_batch_is_halved_down_to_one() -> None:
+    """A batch that is too large for the device is halved until single images are left."""
+    detector = Detector(FakeEngine(max_batch=5), size=640, iou=0.7)
+    limits = [detector.batch_limit]
+    while detector.halve_batch(detector.batch_limit):
+        limits.append(detector.batch_limit)
+    assert limits == [5, 2, 1]
+    assert detector.batch_limit == 1
+
+
+def test_batch_that_was_smaller_than_the_limit_halves_that() -> None:
+    """What is halved is what was tried; a failure that comes in late, of more than that, changes nothing."""
+    detector = Detector(FakeEngine(max_batch=16), size=640, iou=0.7)
+    assert detector.halve_batch(4)
+    assert detector.batch_limit == 2
+    assert detector.halve_batch(16)
+    assert detector.batch_limit == 2
+    assert not detector.halve_batch(1)

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vigil.errors import CannotStartError
-from vigil.inference.heads import MAX_DETECTIONS, NmsFreeHead, RawHead, read_head
+from vigil.inference.boxes import MAX_DETECTIONS
+from vigil.inference.heads import NmsFreeHead, RawHead, YoloxHead, cell_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vigil.core.types import Detections, Float32
-    from vigil.inference.heads import Dimension
 
 CLASSES = 3
+SHAPE = (64, 96)
 Box = tuple[float, float, float, float]
 Row = tuple[float, float, float, float, int, float]
 """`cx, cy, w, h, class, score`."""
@@ -51,7 +51,7 @@ def found(detections: Detections) -> Found:
 def decoded(output: Float32, floor: float = 0.5, iou: float = 0.5) -> list[Found]:
     """Decode with the raw head, one floor for all images."""
     floors = np.full(len(output), floor, np.float32)
-    return [found(each) for each in RawHead(iou).decode([output], floors)]
+    return [found(each) for each in RawHead(iou).decode([output], floors, SHAPE)]
 
 
 def overlap(one: Box, two: Box) -> float:
@@ -104,7 +104,7 @@ def outputs(draw: st.DrawFn) -> Float32:
 def test_raw_head_agrees_with_the_reference(output: Float32, floor: float, iou: float) -> None:
     """Vectorised over the batch, the head keeps what greedy NMS per image and class keeps, best first."""
     floors = np.float32(floor) + np.arange(len(output), dtype=np.float32) * np.float32(0.01)
-    for number, each in enumerate(RawHead(iou).decode([output], floors)):
+    for number, each in enumerate(RawHead(iou).decode([output], floors, SHAPE)):
         assert same(found(each), reference(output[number], float(floors[number]), iou))
 
 
@@ -134,7 +134,9 @@ def test_classes_stay_apart_at_the_edges() -> None:
 def test_floor_belongs_to_its_image() -> None:
     """The same output gives different boxes under different floors, in one batch."""
     rows: list[Row] = [(100, 100, 50, 50, 0, 0.4), (300, 300, 50, 50, 0, 0.6)]
-    low, high, none = RawHead(0.7).decode([raw(rows, rows, rows)], np.array([0.3, 0.5, 0.95], np.float32))
+    low, high, none = RawHead(0.7).decode(
+        [raw(rows, rows, rows)], np.array([0.3, 0.5, 0.95], np.float32), SHAPE
+    )
     assert [len(low), len(high), len(none)] == [2, 1, 0]
 
 
@@ -149,8 +151,11 @@ def test_best_boxes_are_kept_of_too_many() -> None:
 
 def test_nothing_found_is_empty_and_typed() -> None:
     """An image without boxes gives arrays of the promised shapes and types."""
-    for head, output in ((RawHead(0.7), raw([], [])), (NmsFreeHead(), np.zeros((2, 300, 6), np.float32))):
-        for each in head.decode([output], np.array([0.1, 0.1], np.float32)):
+    for head, output in (
+        (RawHead(0.7), raw([], [])),
+        (NmsFreeHead(CLASSES), np.zeros((2, 300, 6), np.float32)),
+    ):
+        for each in head.decode([output], np.array([0.1, 0.1], np.float32), SHAPE):
             assert each.xyxy.shape == (0, 4)
             assert {each.xyxy.dtype, each.confidence.dtype} == {np.dtype(np.float32)}
             assert {each.class_id.dtype, each.tracker_id.dtype} == {np.dtype(np.int32)}
@@ -182,7 +187,7 @@ def test_nms_free_head_agrees_with_the_reference(seed: int) -> None:
     output[:, :, 4] = rng.permutation(120).reshape(3, 40) / 120
     output[:, :, 5] = rng.integers(0, CLASSES, (3, 40))
     floors = np.array([0.2, 0.5, 0.8], np.float32)
-    for number, each in enumerate(NmsFreeHead().decode([output], floors)):
+    for number, each in enumerate(NmsFreeHead(CLASSES).decode([output], floors, SHAPE)):
         rows = sorted(
             (row for row in output[number].tolist() if row[4] > floors[number]), key=lambda r: -r[4]
         )
@@ -196,41 +201,61 @@ def test_broken_rows_of_an_nms_free_model_are_left_out(bad: float, column: int) 
     output = np.zeros((1, 300, 6), np.float32)
     output[0, 0] = output[0, 1] = 10, 10, 20, 20, 0.9, 1
     output[0, 0, column] = bad
-    ((box, score, class_id),) = found(NmsFreeHead().decode([output], np.array([0.5], np.float32))[0])
+    ((box, score, class_id),) = found(
+        NmsFreeHead(CLASSES).decode([output], np.array([0.5], np.float32), SHAPE)[0]
+    )
     assert (box, class_id) == ((10, 10, 20, 20), 1)
     assert score == pytest.approx(0.9)
 
 
-@pytest.mark.parametrize(
-    ("shape", "classes", "kind"),
-    [
-        ((1, 84, 8400), 80, RawHead),
-        (("batch", 84, "anchors"), 80, RawHead),
-        ((None, 7, None), 3, RawHead),
-        ((1, 300, 6), 80, NmsFreeHead),
-        (("batch", 300, 6), 2, NmsFreeHead),
-        ((1, 6, 8400), 2, RawHead),
-    ],
-)
-def test_head_is_read_from_the_shape(shape: tuple[Dimension, ...], classes: int, kind: type) -> None:
-    """The output's shape and the number of classes say which head it is."""
-    assert isinstance(read_head([shape], classes, 0.7), kind)
+@pytest.mark.parametrize("class_id", [-1, CLASSES, 1e30])
+def test_classes_without_a_name_are_left_out(class_id: float) -> None:
+    """A class id that no name belongs to makes no box, so that nobody looks one up in vain."""
+    output = np.array([[[10, 10, 20, 20, 0.9, class_id], [10, 10, 20, 20, 0.8, 2]]], np.float32)
+    (kept,) = NmsFreeHead(CLASSES).decode([output], np.array([0.5], np.float32), SHAPE)
+    assert kept.class_id.tolist() == [2]
 
 
-@pytest.mark.parametrize(
-    "shapes",
-    [
-        [(1, 85, 8400)],
-        [(1, 3549, 85)],
-        [(1, 84)],
-        [(1, 84, 80, 80)],
-        [(1, 84, 8400), (1, 32, 160, 160)],
-        [],
-    ],
-)
-def test_unknown_heads_are_refused(shapes: list[tuple[int, ...]]) -> None:
-    """A model whose output is none of the known ones cannot start, and the message shows its shape."""
-    with pytest.raises(CannotStartError) as error:
-        read_head(shapes, 80, 0.7)
-    assert all(str(shape) in str(error.value) for shape in shapes)
-    assert "(batch, 84, anchors)" in str(error.value)
+@st.composite
+def yolox_outputs(draw: st.DrawFn) -> Float32:
+    """Draw raw outputs of YOLOX for an input of `SHAPE`; confidences all different."""
+    images = draw(st.integers(1, 3))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    output = rng.normal(0, 1, (images, cell_count(SHAPE), 5 + CLASSES)).astype(np.float32)
+    output[:, :, 4:] = rng.uniform(0, 1, output[:, :, 4:].shape)
+    return output
+
+
+def yolox_reference(output: Float32, floor: float, iou: float) -> Found:
+    """Decode one image of YOLOX cell by cell into the raw head's form, and that by its reference."""
+    columns = []
+    cells = iter(output)
+    for stride in (8, 16, 32):
+        for row in range(SHAPE[0] // stride):
+            for column in range(SHAPE[1] // stride):
+                x, y, w, h, objectness, *scores = next(cells)
+                box = [(x + column) * stride, (y + row) * stride, np.exp(w) * stride, np.exp(h) * stride]
+                columns.append([*box, *(objectness * score for score in scores)])
+    return reference(np.array(columns, np.float32).T, floor, iou)
+
+
+@settings(deadline=None, max_examples=60)
+@given(yolox_outputs(), st.sampled_from([0.2, 0.5]))
+def test_yolox_head_agrees_with_the_reference(output: Float32, floor: float) -> None:
+    """Cells of three strides are boxes where YOLOX puts them, with objectness times score; NMS per class."""
+    floors = np.float32(floor) + np.arange(len(output), dtype=np.float32) * np.float32(0.05)
+    for number, each in enumerate(YoloxHead(0.5).decode([output], floors, SHAPE)):
+        assert same(found(each), yolox_reference(output[number], float(floors[number]), 0.5))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
+@pytest.mark.parametrize("column", range(5 + CLASSES))
+def test_broken_numbers_of_yolox_harm_no_other(bad: float, column: int) -> None:
+    """A broken cell, an overflowing size included, carries no broken number out and hides no other box."""
+    output = np.zeros((2, cell_count(SHAPE), 5 + CLASSES), np.float32)
+    output[:, 5, 4:6] = 0.9
+    output[0, 40, 4:7] = 0.9
+    output[0, 40, column] = bad
+    first, second = YoloxHead(0.5).decode([output], np.array([0.5, 0.5], np.float32), SHAPE)
+    assert all(np.isfinite([*box, score]).all() for box, score, _ in found(first))
+    assert found(second)[0] in found(first)

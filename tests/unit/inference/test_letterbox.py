@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.fakes import FakeImage
-from vigil.inference.letterbox import Letterbox, input_shape, place, to_frame
+from vigil.inference.letterbox import (
+    DETR,
+    RF_DETR,
+    YOLOX,
+    Fit,
+    Letterbox,
+    Preparation,
+    input_shape,
+    place,
+    to_frame,
+)
+
+if TYPE_CHECKING:
+    from vigil.core.types import Float32
 
 SIDES = st.integers(1, 4096)
 GREY = np.float32(114 / 255)
@@ -52,20 +68,22 @@ def test_shape_and_place_are_those_of_ultralytics(width: int, height: int, size:
     assert (placement.width, placement.height) == (new_width, new_height)
 
 
-@given(SIDES, SIDES, st.sampled_from([(416, 416), (384, 640), (640, 384)]))
-def test_placement_lies_within_any_fixed_shape(width: int, height: int, shape: tuple[int, int]) -> None:
-    """Whatever the frame and the model's only input, the picture has pixels and lies inside."""
-    placement = place(width, height, shape)
+@given(SIDES, SIDES, st.sampled_from([(416, 416), (384, 640), (640, 384)]), st.sampled_from(Fit))
+def test_placement_lies_within_any_fixed_shape(
+    width: int, height: int, shape: tuple[int, int], fit: Fit
+) -> None:
+    """Whatever the frame, the model's only input and the fit, the picture has pixels and lies inside."""
+    placement = place(width, height, shape, fit)
     assert min(placement.left, placement.top) >= 0
     assert min(placement.width, placement.height) >= 1
     assert placement.left + placement.width <= shape[1]
     assert placement.top + placement.height <= shape[0]
 
 
-@given(SIDES, SIDES, st.lists(st.floats(0, 1), min_size=4, max_size=4))
-def test_there_and_back_is_the_identity(width: int, height: int, fractions: list[float]) -> None:
+@given(SIDES, SIDES, st.lists(st.floats(0, 1), min_size=4, max_size=4), st.sampled_from(Fit))
+def test_there_and_back_is_the_identity(width: int, height: int, fractions: list[float], fit: Fit) -> None:
     """A box mapped onto the canvas and back is where it was, within a pixel."""
-    placement = place(width, height, input_shape(width, height, 640, 32))
+    placement = place(width, height, input_shape(width, height, 640, 32), fit)
     box = np.array([fractions], np.float32) * [width, height, width, height]
     offset, scale = [placement.left, placement.top] * 2, [placement.scale_x, placement.scale_y] * 2
     canvas = (box * scale + offset).astype(np.float32)
@@ -119,3 +137,54 @@ def test_canvas_is_reused_for_its_shape() -> None:
     other, _ = letterbox.fill([FakeImage()], (640, 384))
     assert np.shares_memory(first, second)
     assert not np.shares_memory(first, other)
+
+
+class Reddish(FakeImage):
+    """A picture whose red is 1, green 0.5 and blue 0."""
+
+    def write_rgb(self, out: Float32) -> None:
+        """Fill `out`."""
+        out[:] = np.array([1, 0.5, 0])[:, None, None]
+
+
+def test_corner_fit_is_at_the_top_left() -> None:
+    """YOLOX's picture starts at the corner, blue first, in 0..255, and grey is 114 below and right of it."""
+    batch, (placement,) = Letterbox(1, YOLOX).fill([Reddish(640, 360)], (416, 416))
+    assert (placement.left, placement.top, placement.width, placement.height) == (0, 0, 416, 234)
+    assert batch[0, :, 0, 0].tolist() == [0, 127.5, 255]
+    assert batch[0, :, 233, 415].tolist() == [0, 127.5, 255]
+    assert batch[0, :, 234, 0] == pytest.approx(114)
+
+
+def test_stretched_fit_covers_the_input() -> None:
+    """A DETR sees the whole frame on its whole square, and a box of half the square is half the frame."""
+    batch, (placement,) = Letterbox(1, DETR).fill([FakeImage(1280, 720, 0.25)], (640, 640))
+    assert (batch == 0.25).all()
+    mapped = to_frame(np.array([[0, 320, 320, 640]], np.float32), placement, 1280, 720)
+    assert mapped.tolist() == [[0, 360, 640, 720]]
+
+
+def test_channels_are_normalised_each_by_its_own() -> None:
+    """RF-DETR's planes are the picture's less ImageNet's mean, in units of its deviation."""
+    batch, _ = Letterbox(1, RF_DETR).fill([Reddish(64, 64)], (64, 64))
+    wanted = [(1 - 0.485) / 0.229, (0.5 - 0.456) / 0.224, -0.406 / 0.225]
+    assert batch[0, :, 10, 10] == pytest.approx(np.array(wanted), abs=1e-5)
+
+
+def test_grey_is_prepared_like_pixels() -> None:
+    """The border has the value that a grey pixel of the picture would have."""
+    prepared = Preparation(bgr=True, white=255, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
+    batch, (placement,) = Letterbox(1, prepared).fill([FakeImage(64, 32, 114 / 255)], (64, 64))
+    assert batch[0, :, 0, 0] == pytest.approx(batch[0, :, placement.top, 0], abs=1e-3)
+
+
+@pytest.mark.parametrize("preparation", [Preparation(), YOLOX, RF_DETR])
+def test_filling_again_takes_no_memory(preparation: Preparation) -> None:
+    """In steady state a frame costs no array: pixels are written and scaled where the model reads them."""
+    letterbox, images = Letterbox(2, preparation), [FakeImage(), FakeImage()]
+    letterbox.fill(images, (384, 640))
+    tracemalloc.start()
+    letterbox.fill(images, (384, 640))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4096 * len(images)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.fakes import FakeImage, frame
+from vigil.core.types import MAIN_MODEL
 from vigil.inference.schedule import Batch, Offer, Schedule, Upload
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 WIDE, TALL = FakeImage(1280, 720), FakeImage(720, 1280)
 
 
-def shape_of(width: int, height: int) -> tuple[int, int]:
+def shape_of(_model: str, width: int, height: int) -> tuple[int, int]:
     """Give each frame size an input shape of its own."""
     return height // 2, width // 2
 
@@ -27,19 +28,19 @@ def shape_of(width: int, height: int) -> tuple[int, int]:
 def schedule() -> Schedule:
     """Return a schedule with the cameras `a` and `b`, one inference per second each, due at 0."""
     schedule = Schedule(shape_of)
-    schedule.add("a", fps=1, weight=1, floor=0.25, now=0.0)
-    schedule.add("b", fps=1, weight=1, floor=0.5, now=0.0)
+    schedule.add("a", model=MAIN_MODEL, fps=1, weight=1, floor=0.25, now=0.0)
+    schedule.add("b", model=MAIN_MODEL, fps=1, weight=1, floor=0.5, now=0.0)
     return schedule
 
 
 def upload(at: float, image: FakeImage = WIDE) -> Upload:
     """Return a picture that somebody submitted."""
-    return Upload(frame("", image=image), 0.1, at, lambda _outcome: None)
+    return Upload(frame("", image=image), 0.1, at, MAIN_MODEL, lambda _outcome: None)
 
 
 def took(schedule: Schedule, now: float, limit: int = 8) -> Batch:
     """Take a batch that must be there."""
-    batch = schedule.take(now, limit)
+    batch = schedule.take(now, {MAIN_MODEL: limit})
     assert batch is not None
     return batch
 
@@ -52,14 +53,14 @@ def names(batch: Batch) -> list[str]:
 def test_new_camera_is_due_at_once(schedule: Schedule) -> None:
     """The first frame of a camera is kept and can be taken at the same instant."""
     assert schedule.offer(frame("a"), 0.0) is Offer.KEPT
-    assert schedule.waiting
+    assert schedule.waiting({MAIN_MODEL})
     assert names(took(schedule, 0.0)) == ["a"]
 
 
 def test_nothing_waits_nothing_is_taken(schedule: Schedule) -> None:
     """An engine that finds nothing due gets nothing, and nothing is said to wait."""
-    assert schedule.take(5.0, 8) is None
-    assert not schedule.waiting
+    assert schedule.take(5.0, {MAIN_MODEL: 8}) is None
+    assert not schedule.waiting({MAIN_MODEL})
 
 
 def test_unknown_camera_is_told(schedule: Schedule) -> None:
@@ -67,7 +68,7 @@ def test_unknown_camera_is_told(schedule: Schedule) -> None:
     assert schedule.offer(frame("stranger"), 0.0) is Offer.UNKNOWN
     schedule.remove("a")
     assert schedule.offer(frame("a"), 0.0) is Offer.UNKNOWN
-    assert not schedule.waiting
+    assert not schedule.waiting({MAIN_MODEL})
     assert len(schedule) == 1
 
 
@@ -83,7 +84,7 @@ def test_frame_before_its_turn_is_not_kept(schedule: Schedule) -> None:
     schedule.offer(frame("a"), 0.0)
     schedule.done(took(schedule, 0.0))
     assert schedule.offer(frame("a"), 0.2) is Offer.NOT_DUE
-    assert not schedule.waiting
+    assert not schedule.waiting({MAIN_MODEL})
 
 
 @pytest.mark.parametrize(("arrival", "fate"), [(0.75, Offer.NOT_DUE), (0.85, Offer.KEPT)])
@@ -121,8 +122,8 @@ def test_most_overdue_camera_is_first(schedule: Schedule) -> None:
 def test_weight_multiplies_age() -> None:
     """A camera of weight 4 overtakes one that waited three times as long."""
     schedule = Schedule(shape_of)
-    schedule.add("light", fps=1, weight=1, floor=0, now=0.0)
-    schedule.add("heavy", fps=1, weight=4, floor=0, now=2.0)
+    schedule.add("light", model=MAIN_MODEL, fps=1, weight=1, floor=0, now=0.0)
+    schedule.add("heavy", model=MAIN_MODEL, fps=1, weight=4, floor=0, now=2.0)
     for camera in ("light", "heavy"):
         schedule.offer(frame(camera), 3.0)
     assert names(took(schedule, 3.0, limit=1)) == ["heavy"]
@@ -159,15 +160,34 @@ def test_floors_and_uploads_stand_beside_their_frames(schedule: Schedule) -> Non
     assert schedule.uploads == 0
 
 
+def test_batch_falls_apart_into_single_frames(schedule: Schedule) -> None:
+    """Each frame of a batch becomes one of its own, with its floor and upload, and frees its own camera."""
+    sent = upload(0.0)
+    for camera in "ab":
+        schedule.offer(frame(camera), 0.0)
+    schedule.submit(sent)
+    batch = took(schedule, 1.0)
+    singles = list(batch.singles())
+    assert {(each.model, each.shape, len(each.frames)) for each in singles} == {(batch.model, batch.shape, 1)}
+    assert tuple(each.frames[0] for each in singles) == batch.frames
+    assert tuple(each.floors[0] for each in singles) == batch.floors
+    assert [each.uploads for each in singles] == [(), (), (sent,)]
+    for camera in "ab":
+        schedule.offer(frame(camera), 2.0)
+    for single in singles[:2]:
+        schedule.done(single)
+        assert names(took(schedule, 2.0)) == names(single)
+
+
 def test_other_shapes_wait_for_the_next_batch(schedule: Schedule) -> None:
     """A batch has the shape of its most overdue frame; the rest stays and is taken next."""
     schedule.offer(frame("a", image=TALL), 0.0)
     schedule.offer(frame("b"), 0.0)
     schedule.submit(upload(-5.0, TALL))
     first, second = took(schedule, 0.0), took(schedule, 0.0)
-    assert first.shape == shape_of(720, 1280)
+    assert first.shape == shape_of(MAIN_MODEL, 720, 1280)
     assert (names(first), len(first.uploads)) == (["a"], 1)
-    assert (names(second), second.shape) == (["b"], shape_of(1280, 720))
+    assert (names(second), second.shape) == (["b"], shape_of(MAIN_MODEL, 1280, 720))
 
 
 def test_camera_in_flight_waits_with_its_next_frame(schedule: Schedule) -> None:
@@ -175,8 +195,8 @@ def test_camera_in_flight_waits_with_its_next_frame(schedule: Schedule) -> None:
     schedule.offer(frame("a", 1), 0.0)
     batch = took(schedule, 0.0)
     assert schedule.offer(frame("a", 2), 1.0) is Offer.KEPT
-    assert not schedule.waiting
-    assert schedule.take(1.0, 8) is None
+    assert not schedule.waiting({MAIN_MODEL})
+    assert schedule.take(1.0, {MAIN_MODEL: 8}) is None
     schedule.done(batch)
     assert [each.seq for each in took(schedule, 1.0).frames] == [2]
 
@@ -189,7 +209,7 @@ def test_removed_camera_leaves_nothing(schedule: Schedule) -> None:
     schedule.remove("a")
     schedule.remove("b")
     schedule.done(batch)
-    assert not schedule.waiting
+    assert not schedule.waiting({MAIN_MODEL})
     assert len(schedule) == 0
 
 
@@ -197,11 +217,11 @@ def test_camera_that_changes_its_rate_keeps_its_turn(schedule: Schedule) -> None
     """A scheduled camera that is added again is due one new period after its last turn, not at once."""
     schedule.offer(frame("a"), 0.0)
     schedule.done(took(schedule, 0.0))
-    schedule.add("a", fps=0.1, weight=1, floor=0.25, now=0.5)
+    schedule.add("a", model=MAIN_MODEL, fps=0.1, weight=1, floor=0.25, now=0.5)
     assert schedule.offer(frame("a"), 1.0) is Offer.NOT_DUE
     assert schedule.offer(frame("a"), 10.0) is Offer.KEPT
     schedule.done(took(schedule, 10.0))
-    schedule.add("a", fps=2, weight=1, floor=0.25, now=10.0)
+    schedule.add("a", model=MAIN_MODEL, fps=2, weight=1, floor=0.25, now=10.0)
     assert schedule.offer(frame("a"), 10.5) is Offer.KEPT
     assert len(schedule) == 2
 
@@ -210,11 +230,11 @@ def test_camera_that_changes_keeps_the_frame_that_waits(schedule: Schedule) -> N
     """New weight and floor hold for the frame that waits already, which is neither lost nor doubled."""
     schedule.offer(frame("a", 7), 0.0)
     schedule.offer(frame("b"), 0.0)
-    schedule.add("b", fps=1, weight=10, floor=0.125, now=0.5)
+    schedule.add("b", model=MAIN_MODEL, fps=1, weight=10, floor=0.125, now=0.5)
     batch = took(schedule, 0.5)
     assert names(batch) == ["b", "a"]
     assert batch.floors == (0.125, 0.25)
-    assert schedule.take(0.5, 8) is None
+    assert schedule.take(0.5, {MAIN_MODEL: 8}) is None
 
 
 def test_camera_removed_and_added_in_flight_is_not_taken_twice(schedule: Schedule) -> None:
@@ -222,9 +242,9 @@ def test_camera_removed_and_added_in_flight_is_not_taken_twice(schedule: Schedul
     schedule.offer(frame("a", 1), 0.0)
     batch = took(schedule, 0.0)
     schedule.remove("a")
-    schedule.add("a", fps=1, weight=1, floor=0.25, now=0.1)
+    schedule.add("a", model=MAIN_MODEL, fps=1, weight=1, floor=0.25, now=0.1)
     schedule.offer(frame("a", 2), 0.1)
-    assert schedule.take(0.1, 8) is None
+    assert schedule.take(0.1, {MAIN_MODEL: 8}) is None
     schedule.done(batch)
     assert [each.seq for each in took(schedule, 0.2).frames] == [2]
 
@@ -236,26 +256,188 @@ def test_drained_uploads_are_all_of_them(schedule: Schedule) -> None:
         schedule.submit(each)
     assert schedule.uploads == 3
     assert schedule.drain_uploads() == sent
-    assert not schedule.waiting
+    assert not schedule.waiting({MAIN_MODEL})
+
+
+A, B = "a-model", "b-model"
+
+
+@pytest.fixture
+def models() -> Schedule:
+    """Return a schedule with the cameras `a1` and `a2` of model A, and `b1` and `b2` of model B."""
+    schedule = Schedule(shape_of)
+    for name, model in (("a1", A), ("b1", B), ("a2", A), ("b2", B)):
+        schedule.add(name, model=model, fps=1, weight=1, floor=0.25, now=0.0)
+    return schedule
+
+
+def test_batch_never_mixes_models(models: Schedule) -> None:
+    """Frames of one shape that wait for different models are taken one model after the other."""
+    for name in ("a1", "b1", "a2", "b2"):
+        models.offer(frame(name), 1.0)
+    first, second = (models.take(1.0, {A: 8, B: 8}) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert (first.model, sorted(names(first))) == (A, ["a1", "a2"])
+    assert (second.model, sorted(names(second))) == (B, ["b1", "b2"])
+
+
+def test_engine_gets_only_models_that_it_has(models: Schedule) -> None:
+    """What waits for another engine's model is neither taken nor said to wait for this one."""
+    models.offer(frame("b1"), 1.0)
+    assert not models.waiting({A})
+    assert models.take(1.0, {A: 8}) is None
+    assert models.waiting({B})
+    assert names_of(models.take(1.0, {B: 8})) == ["b1"]
+
+
+def test_uploads_wait_for_their_model(models: Schedule) -> None:
+    """A picture for one model is not taken by an engine of another."""
+    sent = Upload(frame(""), 0.1, 0.0, B, lambda _outcome: None)
+    models.submit(sent)
+    assert (models.waiting({A}), models.waiting({B})) == (False, True)
+    assert models.take(1.0, {A: 8}) is None
+    batch = models.take(1.0, {A: 8, B: 8})
+    assert batch is not None
+    assert (batch.model, batch.uploads) == (B, (sent,))
+
+
+def test_each_model_has_its_own_limit(models: Schedule) -> None:
+    """The most frames at once are those of the batch's model."""
+    for name in ("a1", "a2", "b1", "b2"):
+        models.offer(frame(name), 1.0)
+    limits = {A: 1, B: 2}
+    taken = [models.take(1.0, limits) for _ in range(3)]
+    assert sorted((batch.model, len(batch.frames)) for batch in taken if batch) == [(A, 1), (A, 1), (B, 2)]
+
+
+def test_camera_that_changes_its_model(models: Schedule) -> None:
+    """A camera's new model gets the frame that waits; what is in flight with the old one still comes back."""
+    models.offer(frame("a1", 1), 0.0)
+    in_flight = models.take(0.0, {A: 8})
+    assert in_flight is not None
+    models.add("a1", model=B, fps=1, weight=1, floor=0.5, now=0.5)
+    models.offer(frame("a1", 2), 1.0)
+    assert models.take(1.0, {A: 8, B: 8}) is None
+    models.done(in_flight, 0.1)
+    assert not models.waiting({A})
+    batch = models.take(1.0, {A: 8, B: 8})
+    assert batch is not None
+    assert (batch.model, names(batch), batch.floors) == (B, ["a1"], (0.5,))
+
+
+def names_of(batch: Batch | None) -> list[str]:
+    """Return the cameras of a batch that must be there."""
+    assert batch is not None
+    return names(batch)
+
+
+def learn(schedule: Schedule, camera: str, source: float, start: float, seconds: float) -> int:
+    """Play a camera's frames to an engine that takes each at once; returns how many it took."""
+    turns = 0
+    for number in range(round(source * seconds)):
+        now = start + number / source
+        if schedule.offer(frame(camera), now) is Offer.KEPT:
+            schedule.done(took(schedule, now), 0.02)
+            turns += 1
+    return turns
+
+
+def test_nobody_asks_before_a_turn_was_measured(schedule: Schedule) -> None:
+    """Until it is known what a turn costs, nothing can be planned."""
+    for number in range(10):
+        schedule.offer(frame("a"), number * 0.1)
+    assert schedule.demands({MAIN_MODEL: 8}, 1.0) == []
+
+
+def test_camera_asks_for_what_it_can_use(schedule: Schedule) -> None:
+    """A camera asks for its target, or for all that its source delivers if that is less."""
+    schedule.add("b", model=MAIN_MODEL, fps=30, weight=2, floor=0.5, now=0.0)
+    learn(schedule, "a", 10, 0.0, 30)
+    learn(schedule, "b", 10, 0.0, 30)
+    a, b = schedule.demands({MAIN_MODEL: 8}, 30.0)
+    assert (a.camera, a.weight, b.camera, b.weight) == ("a", 1, "b", 2)
+    assert (a.fps, a.cost, b.fps, b.cost) == pytest.approx((1, 0.02, 10, 0.02))
+    assert schedule.demands({"another": 8}, 30.0) == []
+
+
+def test_model_that_nobody_measured_does_not_hide_the_others(schedule: Schedule) -> None:
+    """A camera that never sent a frame, alone with its model, does not keep the others from being planned."""
+    schedule.remove("b")
+    schedule.add("dead", model=A, fps=5, weight=1, floor=0.25, now=0.0)
+    learn(schedule, "a", 10, 0.0, 10)
+    assert [each.camera for each in schedule.demands({MAIN_MODEL: 1, A: 1}, 10.0)] == ["a"]
+
+
+def test_source_that_was_away_asks_for_what_it_delivers(schedule: Schedule) -> None:
+    """A minute of silence is not taken for a frame interval: a second later the demand is the old one."""
+    schedule.add("a", model=MAIN_MODEL, fps=5, weight=1, floor=0.25, now=0.0)
+    learn(schedule, "a", 10, 0.0, 10)
+    learn(schedule, "a", 10, 70.0, 1)
+    demand, _ = schedule.demands({MAIN_MODEL: 1}, 71.0)
+    assert demand.fps == pytest.approx(5)
+
+
+@pytest.mark.parametrize(("source", "silent_after"), [(10.0, 2.0), (0.5, 10.0)])
+def test_silent_source_asks_for_nothing(schedule: Schedule, source: float, silent_after: float) -> None:
+    """After two seconds without a frame, or five of its intervals, a camera asks for nothing."""
+    learn(schedule, "a", source, 0.0, 100)
+    last = 100 - 1 / source
+    just_before, after = (
+        schedule.demands({MAIN_MODEL: 8}, last + silent_after + moment)[0].fps for moment in (-0.1, 0.1)
+    )
+    assert just_before == pytest.approx(min(source, 1))
+    assert after == 0
+
+
+def test_allowed_rate_is_kept_exactly(schedule: Schedule) -> None:
+    """A camera that may be looked at less often than it asks gets just that, and its target afterwards."""
+    schedule.add("a", model=MAIN_MODEL, fps=5, weight=1, floor=0.25, now=0.0)
+    assert learn(schedule, "a", 25, 0.0, 100) == pytest.approx(500, abs=1)
+    schedule.allow({"a": 1.7, "stranger": 1})
+    assert learn(schedule, "a", 25, 100.0, 100) == pytest.approx(170, abs=1)
+    schedule.allow({"a": float("inf")})
+    assert learn(schedule, "a", 25, 200.0, 100) == pytest.approx(500, abs=1)
+
+
+def test_target_holds_where_more_is_allowed(schedule: Schedule) -> None:
+    """Being allowed more than it asks for makes no camera faster, and a new target holds at once."""
+    schedule.allow({"a": 20})
+    assert learn(schedule, "a", 25, 0.0, 50) == pytest.approx(50, abs=1)
+    schedule.allow({"a": 2})
+    schedule.add("a", model=MAIN_MODEL, fps=10, weight=1, floor=0.25, now=50.0)
+    assert learn(schedule, "a", 25, 50.0, 50) == pytest.approx(100, abs=1)
+
+
+def test_rates_that_change_often_add_up(schedule: Schedule) -> None:
+    """A rate that is set anew each second, up and down, gives the turns that it adds up to."""
+    schedule.add("a", model=MAIN_MODEL, fps=10, weight=1, floor=0.25, now=0.0)
+    turns = 0
+    for second in range(100):
+        schedule.allow({"a": (2.0, 4.0)[second % 2]})
+        turns += learn(schedule, "a", 25, float(second), 1)
+    assert turns == pytest.approx(300, rel=0.02)
 
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["offer", "offer", "offer", "take", "done", "upload"]),
+        st.sampled_from(["offer", "offer", "offer", "take", "done", "upload", "allow", "change"]),
         st.integers(0, 3),
         st.floats(0, 0.5),
     ),
     max_size=120,
 )
+LIMITS = ({A: 1}, {B: 2}, {A: 3, B: 1}, {A: 8, B: 8})
 
 
 class Book:
-    """Drives a schedule through random steps and keeps the account of every frame."""
+    """Drives a schedule of two models through random steps and keeps the account of every frame."""
 
     def __init__(self) -> None:
         self.schedule = Schedule(shape_of)
-        for number in range(4):
-            self.schedule.add(f"c{number}", fps=2 + number, weight=1 + number, floor=0.1, now=0.0)
+        self.model = {f"c{number}": (A, B)[number % 2] for number in range(4)}
+        for name in self.model:
+            self._add(name)
         self.offered = 0
         self.fates: Counter[str] = Counter()
         self.in_flight: list[Batch] = []
@@ -264,33 +446,55 @@ class Book:
     def step(self, what: str, number: int, pause: float) -> None:
         """Do one step after `pause` seconds."""
         self.now += pause
-        image = TALL if number == 3 else WIDE
+        name, image = f"c{number}", TALL if number == 3 else WIDE
         match what:
             case "offer":
                 self.offered += 1
-                self.fates[self.schedule.offer(frame(f"c{number}", image=image), self.now).value] += 1
+                self.fates[self.schedule.offer(frame(name, image=image), self.now).value] += 1
             case "upload":
-                self.schedule.submit(upload(self.now, image))
+                model = self.model[name]
+                self.schedule.submit(
+                    Upload(frame("", image=image), 0.1, self.now, model, lambda _outcome: None)
+                )
             case "take":
-                batch = self.schedule.take(self.now, 1 + number)
-                assert (batch is not None) or not self.schedule.waiting
-                self.in_flight += [batch] if batch else []
+                self._take(LIMITS[number])
             case "done" if self.in_flight:
-                self.schedule.done(self.in_flight.pop(number % len(self.in_flight)))
+                self.schedule.done(self.in_flight.pop(number % len(self.in_flight)), pause)
+            case "allow":
+                self.schedule.allow({name: pause + 0.05})
+            case "change":
+                self.model[name] = B if self.model[name] == A else A
+                self._add(name)
 
     def check(self) -> None:
         """Check what holds after every step."""
         cameras = Counter(each.camera for batch in self.in_flight for each in batch.camera_frames)
         assert all(count == 1 for count in cameras.values()), "a camera is in flight twice"
         for batch in self.in_flight:
-            sizes = {shape_of(each.image.width, each.image.height) for each in batch.frames}
+            sizes = {shape_of(batch.model, each.image.width, each.image.height) for each in batch.frames}
             assert sizes == {batch.shape}, "a batch mixes shapes"
             assert len(batch.floors) == len(batch.frames)
+
+    def _add(self, name: str) -> None:
+        rate = 2 + int(name[1:])
+        self.schedule.add(name, model=self.model[name], fps=rate, weight=rate, floor=0.1, now=0.0)
+
+    def _take(self, limits: dict[str, int]) -> None:
+        batch = self.schedule.take(self.now, limits)
+        if batch is None:
+            assert not self.schedule.waiting(limits)
+            return
+        assert len(batch.frames) <= limits[batch.model]
+        assert {self.model[each.camera] for each in batch.camera_frames} <= {batch.model}, (
+            "a batch mixes models"
+        )
+        assert {each.model for each in batch.uploads} <= {batch.model}
+        self.in_flight.append(batch)
 
 
 @given(STEPS)
 def test_every_frame_has_one_fate(steps: list[tuple[str, int, float]]) -> None:
-    """Whatever happens: frames offered = taken + overwritten + not due + waiting; shapes stay apart."""
+    """Whatever happens: frames offered = taken + overwritten + not due + waiting; nothing is mixed."""
     book = Book()
     taken: list[Frame] = []
     for what, number, pause in steps:
@@ -302,7 +506,7 @@ def test_every_frame_has_one_fate(steps: list[tuple[str, int, float]]) -> None:
     for batch in book.in_flight:
         book.schedule.done(batch)
     waiting: list[Frame] = []
-    while (rest := book.schedule.take(book.now, 8)) is not None:
+    while (rest := book.schedule.take(book.now, {A: 8, B: 8})) is not None:
         waiting += rest.camera_frames
     lost = book.fates["overwritten"] + book.fates["not_due"]
     assert book.offered == len(taken) + lost + len(waiting)

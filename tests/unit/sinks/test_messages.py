@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.support.fakes import MODEL, boxes, topics
+from tests.support.fakes import LOADED, MODEL, boxes, topics
 from vigil import __version__
 from vigil.core.types import (
     Action,
@@ -19,12 +19,12 @@ from vigil.core.types import (
 )
 from vigil.sinks.messages import Message, Messages
 
-MESSAGES = Messages("home/vigil", MODEL, "fake cpu")
+MESSAGES = Messages("home/vigil", LOADED)
 
 
 def result(detections: Detections) -> Result:
     """Return a result of the camera `drive`."""
-    return Result("drive", 42, 1700000000.123456, 1280, 720, detections, {})
+    return Result("drive", 42, 1700000000.123456, 1280, 720, MODEL, detections, {})
 
 
 @pytest.mark.parametrize(("online", "payload"), [(True, b"online"), (False, b"offline")])
@@ -85,13 +85,15 @@ def test_other_payloads_are_no_command(payload: bytes) -> None:
 
 
 def test_info_says_what_runs() -> None:
-    """Version, model, engine and cameras, retained."""
+    """Version, model, engine and why it is that one, more models and cameras, retained."""
     info = MESSAGES.info(["drive", "door"])
     assert (info.topic, info.qos, info.retain) == ("home/vigil/info", 0, True)
     assert json.loads(info.payload) == {
         "version": __version__,
         "model": "fake",
         "engine": "fake cpu",
+        "why": "there is no other",
+        "models": {},
         "cameras": ["drive", "door"],
     }
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.fakes import MODEL, boxes, topics
+from tests.support.fakes import LOADED, MODEL, boxes, topics
 from vigil.aio.bus import Bus
 from vigil.config.model import MqttConfig
+from vigil.core.events import Crossings, Event, EventType, Totals
 from vigil.core.types import (
     Action,
     BusMessage,
@@ -21,6 +22,7 @@ from vigil.core.types import (
     CameraIntroduced,
     CameraState,
     Condition,
+    MotionChanged,
     Result,
 )
 from vigil.metrics import Metrics
@@ -85,6 +87,11 @@ class FakeSession:
         self.closed = True
 
 
+def introduced(camera: str, *labels: str) -> CameraIntroduced:
+    """Return what is told of a camera that reports these labels and sees nobody."""
+    return CameraIntroduced(camera, dict.fromkeys(labels, 0))
+
+
 class Stage:
     """A publisher for the cameras `drive` (people and phones) and `attic` (disabled)."""
 
@@ -98,14 +105,14 @@ class Stage:
         self.publisher = MqttPublisher(
             MqttConfig(host="broker"),
             ("broker", 1883),
-            Messages("vigil", MODEL, "fake cpu"),
+            Messages("vigil", LOADED),
             self.bus.subscribe("mqtt"),
             self.metrics,
             self.commands.append,
         )
         for camera, labels in LABELS.items():
-            self.metrics.add_camera(camera, labels, 5.0)
-            self.bus.publish([CameraIntroduced(camera, labels)])
+            self.metrics.add_camera(camera)
+            self.bus.publish([introduced(camera, *labels)])
         self.bus.publish([CONNECTING, CameraHealth("attic", CameraState.DISABLED)])
 
     @asynccontextmanager
@@ -162,7 +169,7 @@ def health(state: str, reason: str = "", picture: str = "ok") -> bytes:
 def result(people: int, *, phones: int = 0, seq: int = 1) -> Result:
     """Return a result of the camera `drive` with confirmed counts."""
     found = boxes((1, 2, 3, 4, 0.9, 0))
-    return Result("drive", seq, 0.0, 1280, 720, found, {"person": people, "cell phone": phones})
+    return Result("drive", seq, 0.0, 1280, 720, MODEL, found, {"person": people, "cell phone": phones})
 
 
 async def test_everything_retained_is_said_on_connect(stage: Stage) -> None:
@@ -310,10 +317,108 @@ async def test_goodbye_leaves_the_right_state_behind(stage: Stage) -> None:
     assert said["vigil/drive/objects"] == b"{}"
     assert said["vigil/drive/objects/person"] == b"0"
     assert not [topic for topic in said if topic.endswith("/enabled/state")], "nobody switched a camera"
+    assert said["vigil/drive/motion"] == b"OFF"
     assert all(message.retain for message in session.said[before:])
     assert session.drained_for is not None
     assert session.drained_for <= 5
     assert session.closed
+
+
+def event(kind: EventType = EventType.NEW, camera: str = "drive") -> Event:
+    """Return an event of a person."""
+    return Event(
+        "01J",
+        kind,
+        camera,
+        "person",
+        0.9,
+        0.9,
+        0.0,
+        None,
+        (1, 2, 3, 4),
+        (),
+        (),
+        stationary=False,
+        path=(),
+        track_id=7,
+    )
+
+
+ZONED = CameraIntroduced(
+    "drive",
+    {"person": 1},
+    {"gate": {"person": 1}},
+    Totals({"entry": {"person": Crossings(3, 1)}}),
+)
+
+
+async def test_zones_lines_and_motion_are_retained(stage: Stage) -> None:
+    """What a camera is introduced with is said as it stands, and motion follows."""
+    async with stage.playing():
+        said = await stage.tell(ZONED, MotionChanged("drive", on=True))
+        assert all(message.retain for message in said)
+        told = topics(said)
+        assert told["vigil/drive/zones/gate/person"] == b"1"
+        assert told["vigil/drive/lines/entry/person"] == b'{"in":3,"out":1}'
+        assert told["vigil/drive/motion"] == b"ON"
+
+
+async def test_only_changed_zones_and_lines_are_said(stage: Stage) -> None:
+    """A result says what it changed, and a result of other zones changes nothing."""
+    async with stage.playing():
+        await stage.tell(ZONED, ONLINE)
+        found, counts = boxes((1, 2, 3, 4, 0.9, 0)), {"person": 1}
+        size = ("drive", 1, 0.0, 1280, 720, MODEL, found, counts, [("gate",)])
+        moved = Totals({"entry": {"person": Crossings(4, 1)}})
+        said = topics(await stage.tell(Result(*size, {"gate": {"person": 2}}, moved)))
+        assert json.loads(said.pop("vigil/drive/detections"))["detections"][0]["zones"] == ["gate"]
+        assert said == {
+            "vigil/drive/zones/gate/person": b"2",
+            "vigil/drive/lines/entry/person": b'{"in":4,"out":1}',
+        }
+        stale = topics(await stage.tell(Result(*size, {"door": {"person": 5}}, Totals())))
+        assert set(stale) == {"vigil/drive/detections"}
+
+
+async def test_zones_empty_and_lines_stay_when_a_camera_goes_away(stage: Stage) -> None:
+    """Nobody is in the zones of a camera that does not see; what was counted is not undone."""
+    async with stage.playing():
+        await stage.tell(ZONED, ONLINE)
+        said = topics(await stage.tell(OFFLINE))
+        assert said["vigil/drive/zones/gate/person"] == b"0"
+        assert "vigil/drive/lines/entry/person" not in said
+
+
+async def test_zones_and_lines_that_are_gone_are_taken_back(stage: Stage) -> None:
+    """A camera that is introduced without them leaves no such topic behind."""
+    async with stage.playing():
+        await stage.tell(ZONED)
+        said = topics(await stage.tell(introduced("drive", "person")))
+        assert said["vigil/drive/zones/gate/person"] == said["vigil/drive/lines/entry/person"] == b""
+
+
+async def test_events_are_said_once_and_not_retained(stage: Stage) -> None:
+    """An event is a message of its own; one of a camera that is gone, or for no broker, is not said."""
+    async with stage.playing():
+        (said,) = await stage.tell(event())
+        assert (said.topic, said.qos, said.retain) == ("vigil/drive/events", 1, False)
+        assert json.loads(said.payload)["type"] == "new"
+        assert await stage.tell(event(camera="cellar"), MotionChanged("cellar", on=True)) == []
+        stage.sessions[0].lose()
+        await asyncio.sleep(0.1)
+        await stage.tell(event())
+        assert stage.value("mqtt_dropped_total", reason="disconnected") == 1
+
+
+async def test_last_words_of_the_others_come_before_the_goodbye(stage: Stage) -> None:
+    """Ends of events that were told while vigil stopped still reach the broker, before `offline`."""
+    async with stage.playing():
+        await stage.tell(ONLINE, result(2))
+        session = stage.sessions[0]
+        before = len(session.said)
+        stage.bus.publish([event(EventType.END)])
+    said = [message.topic for message in session.said[before:]]
+    assert said.index("vigil/drive/events") < said.index("vigil/status")
 
 
 async def test_goodbye_without_a_broker_is_short(stage: Stage) -> None:
@@ -339,7 +444,7 @@ async def test_new_labels_replace_the_old_ones(stage: Stage) -> None:
     """When a camera reports other labels, those that are gone are taken back and the new ones begin at 0."""
     async with stage.playing():
         await stage.tell(ONLINE, result(2, phones=1))
-        said = await stage.tell(CameraIntroduced("drive", ("person", "car")))
+        said = await stage.tell(introduced("drive", "person", "car"))
         assert all(message.retain for message in said)
         assert topics(said) == {
             "vigil/drive/objects/cell_phone": b"",
@@ -353,24 +458,24 @@ async def test_same_labels_again_start_at_nought(stage: Stage) -> None:
     """A camera that is introduced again takes nothing back."""
     async with stage.playing():
         await stage.tell(ONLINE, result(1))
-        said = topics(await stage.tell(CameraIntroduced("drive", LABELS["drive"])))
+        said = topics(await stage.tell(introduced("drive", *LABELS["drive"])))
         assert said == {"vigil/drive/objects": b"{}", "vigil/drive/objects/person": b"0"}
 
 
 async def test_label_that_comes_back_is_said_again(stage: Stage) -> None:
     """What was taken back is there again once the camera reports it again."""
     async with stage.playing():
-        await stage.tell(ONLINE, CameraIntroduced("drive", ("person",)))
-        said = topics(await stage.tell(CameraIntroduced("drive", LABELS["drive"])))
+        await stage.tell(ONLINE, introduced("drive", "person"))
+        said = topics(await stage.tell(introduced("drive", *LABELS["drive"])))
         assert said == {"vigil/drive/objects/cell_phone": b"0"}
 
 
 async def test_new_camera_is_told_with_the_others(stage: Stage) -> None:
     """A camera that is added while vigil runs appears with all its topics, and in what runs here."""
     async with stage.playing():
-        stage.metrics.add_camera("door", ["car"], 5.0)
+        stage.metrics.add_camera("door")
         said = topics(
-            await stage.tell(CameraIntroduced("door", ("car",)), CameraHealth("door", CameraState.CONNECTING))
+            await stage.tell(introduced("door", "car"), CameraHealth("door", CameraState.CONNECTING))
         )
         assert json.loads(said.pop("vigil/info"))["cameras"] == ["drive", "attic", "door"]
         assert said == {
@@ -383,6 +488,7 @@ async def test_new_camera_is_told_with_the_others(stage: Stage) -> None:
 
 
 DRIVE_TOPICS = {
+    "vigil/drive/motion",
     "vigil/drive/status",
     "vigil/drive/health",
     "vigil/drive/enabled/state",
@@ -437,7 +543,7 @@ async def test_result_of_old_labels_brings_none_back(stage: Stage) -> None:
     """A result that was under way when the labels changed does not bring a label back that was taken back."""
     async with stage.playing():
         await stage.tell(ONLINE, result(1, phones=1))
-        await stage.tell(CameraIntroduced("drive", ("person",)))
+        await stage.tell(introduced("drive", "person"))
         late = topics(await stage.tell(result(1, phones=1)))
         assert "vigil/drive/objects/cell_phone" not in late
 

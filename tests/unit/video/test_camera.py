@@ -22,7 +22,8 @@ from vigil.errors import (
     StalledError,
     UnauthorizedError,
 )
-from vigil.metrics import CAPTURE_FAILURES, Metrics
+from vigil.metrics import Metrics
+from vigil.metrics.camera import CAPTURE_FAILURES
 from vigil.video.camera import Camera
 from vigil.video.source import Picture
 
@@ -65,7 +66,7 @@ class Scene:
             config(**keys),
             self._open,
             self,
-            self.metrics.add_camera("drive", ["person"], 5.0),
+            self.metrics.add_camera("drive"),
             self._changed,
             backoff=backoff,
         )

@@ -1,110 +1,159 @@
-"""ONNX Runtime: the default engine. Only importer of `onnxruntime`.
+"""ONNX Runtime: the default engine, on the CPU and through its providers on devices. Only importer of it.
 
-On a CPU each worker runs a single-threaded session call of its own: two single-threaded calls on two
-cores beat one call with two threads, and they do not fight with the decoders.
+A provider comes with the package that was installed: onnxruntime has the CPU, onnxruntime-gpu adds CUDA and
+TensorRT, onnxruntime-openvino adds Intel's GPUs and NPUs.
 """
 
 from __future__ import annotations
 
-import ast
-import os
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnxruntime
 
-from vigil.core.types import Model
 from vigil.errors import CannotStartError
+from vigil.inference.backends.batches import most_images, most_workers, padded
+from vigil.inference.backends.describe import SIZES_INPUT, describe, fixed_shape, image_input
+from vigil.inference.backends.failures import engine_failure
+from vigil.inference.backends.providers import package_of, providers_for
+from vigil.inference.engine import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from vigil.config.model import ModelConfig
     from vigil.core.types import Float32
-    from vigil.inference.heads import Dimension
+    from vigil.inference.backends.providers import Provider
+    from vigil.inference.engine import Weights
     from vigil.inference.schedule import Shape
 
-_GPU_BATCH = 16
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+log = logging.getLogger(__name__)
+
+_PRECISIONS = {"tensor(float)": "fp32", "tensor(float16)": "fp16"}
+
+
+def devices() -> tuple[str, ...]:
+    """Return the kinds of device that the installed package has providers for; one may still not start."""
+    available = onnxruntime.get_available_providers()
+    return tuple(
+        device
+        for device in ("tensorrt", "cuda", "intel-gpu", "intel-npu", "cpu")
+        if providers_for(device, None)[0].name in available
+    )
 
 
 class OnnxEngine:
     """A session over an exported model; calls from several threads run at the same time."""
 
-    def __init__(self, weights: Path, settings: ModelConfig) -> None:
-        """Load `weights`; raises `CannotStartError` if they are no model or the device is not there."""
-        provider = _provider(settings.device)
-        self._session = _open(weights, provider)
-        self._input = self._session.get_inputs()[0]
-        self.model = _model(weights, self._session)
-        self.name = f"onnxruntime {'cpu' if provider == _PROVIDERS['cpu'] else 'cuda'}"
-        on_cpu = provider == _PROVIDERS["cpu"]
-        batch = self._input.shape[0]
-        # Batching gains nothing on a CPU (measured), so its workers take single frames.
-        wished = (1 if on_cpu else _GPU_BATCH) if settings.max_batch == "auto" else settings.max_batch
-        self.max_batch = min(wished, batch) if isinstance(batch, int) else wished
-        ideal = len(os.sched_getaffinity(0)) if on_cpu else 2
-        self.workers = ideal if settings.workers == "auto" else settings.workers
+    def __init__(self, weights: Path, settings: ModelConfig, device: str, cache: Path | None = None) -> None:
+        """Load `weights`; raises `CannotStartError` if they are no model or the device is not there.
 
-    @property
-    def outputs(self) -> Sequence[Sequence[Dimension]]:
-        """Shapes of the model's outputs."""
-        return [output.shape for output in self._session.get_outputs()]
-
-    @property
-    def fixed_shape(self) -> Shape | None:
-        """The only input size of a static export."""
-        height, width = self._input.shape[2:]
-        return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+        `device` is a device's name, not `auto`; TensorRT keeps what it builds under `cache`.
+        """
+        providers = _installed(device, providers_for(device, cache, half=settings.precision != "fp32"))
+        if device.startswith("tensorrt"):
+            providers[0] = providers[0].for_inputs(
+                _inputs(_open(weights, providers_for("cpu", None))), settings
+            )
+        self._session = _open(weights, providers)
+        self.device = _started(device, self._session, providers)
+        on_cpu = self.device == "cpu"
+        inputs = _inputs(self._session)
+        self._input = image_input(weights, inputs)
+        self._sizes = SIZES_INPUT in inputs
+        batch = inputs[self._input]
+        kind = next(item.type for item in self._session.get_inputs() if item.name == self._input)
+        self._half = kind == "tensor(float16)"
+        precision = _precision(weights, settings, kind, device)
+        self.name = f"onnxruntime {onnxruntime.__version__} {self.device} {precision}"
+        self.fixed_shape: Shape | None = fixed_shape(batch)
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.weights: Weights = describe(weights, metadata, self.fixed_shape)
+        self.outputs: Sequence[Output] = [
+            Output(item.name, tuple(item.shape)) for item in self._session.get_outputs()
+        ]
+        self._fixed_batch = batch[0] if isinstance(batch[0], int) else 0
+        self.max_batch = most_images(batch[0], settings, on_cpu=on_cpu)
+        self.workers = most_workers(settings, on_cpu=on_cpu)
 
     def run(self, batch: Float32) -> list[Float32]:
-        """Return the raw outputs for `(b, 3, h, w)` RGB in 0..1; releases the GIL."""
-        outputs: list[Float32] = self._session.run(None, {self._input.name: batch})
-        return outputs
+        """Run as `Engine.run` says."""
+        images, batch = len(batch), padded(batch, self._fixed_batch)
+        feed: dict[str, Any] = {self._input: batch.astype(np.float16) if self._half else batch}
+        if self._sizes:
+            # The input's own size, so that boxes come out in input pixels.
+            feed[SIZES_INPUT] = np.tile(np.array(batch.shape[:1:-1], np.int64), (len(batch), 1))
+        try:
+            outputs = self._session.run(None, feed)
+        except Exception as error:  # its classes are many and share no base of their own
+            raise engine_failure(error, self.name) from error
+        return [output[:images].astype(np.float32, copy=False) for output in outputs]
+
+    def close(self) -> None:
+        """Let go of the session; the runtime frees its memory with it."""
+        del self._session
 
 
-def _provider(device: str) -> str:
+def _installed(device: str, wanted: list[Provider]) -> list[Provider]:
+    """Return `wanted`; raises `CannotStartError` if the first is not in the installed package."""
     available = onnxruntime.get_available_providers()
-    wanted = device.split(":", maxsplit=1)[0]
-    if wanted == "auto":
-        return _PROVIDERS["cuda"] if _PROVIDERS["cuda"] in available else _PROVIDERS["cpu"]
-    if wanted not in _PROVIDERS:
-        raise CannotStartError(f"model.device: {device!r} is not known; use auto, cpu or cuda")
-    if _PROVIDERS[wanted] not in available:
+    if wanted[0].name not in available:
         raise CannotStartError(
-            f"model.device: {device!r} needs {_PROVIDERS[wanted]}, which this onnxruntime lacks "
-            f"(it has {', '.join(available)}); install onnxruntime-gpu, or use cpu"
+            f"model.device: {device!r} needs {wanted[0].name}, which the installed onnxruntime lacks; "
+            f"install {package_of(device)} in its place, or use cpu"
         )
-    return _PROVIDERS[wanted]
+    return [provider for provider in wanted if provider.name in available]
 
 
-def _open(weights: Path, provider: str) -> onnxruntime.InferenceSession:
+def _open(weights: Path, providers: list[Provider]) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors; its warnings name graph nodes that no user can act on
+    chosen = [(provider.name, dict(provider.options)) for provider in providers]
     try:
-        session = onnxruntime.InferenceSession(str(weights), options, providers=[provider])
+        return onnxruntime.InferenceSession(str(weights), options, providers=chosen)
     except Exception as error:
         raise CannotStartError(f"model.name: {weights} cannot be loaded: {error}") from error
-    if provider not in session.get_providers():
-        raise CannotStartError(f"model.device: {provider} is installed but cannot start on this machine")
-    return session
 
 
-def _model(weights: Path, session: onnxruntime.InferenceSession) -> Model:
-    metadata: Mapping[str, str] = session.get_modelmeta().custom_metadata_map
-    if "names" not in metadata:
+def _started(device: str, session: onnxruntime.InferenceSession, wanted: list[Provider]) -> str:
+    """Return the device that runs: the runtime passes over providers that do not start and says nothing."""
+    running = session.get_providers()
+    for provider in wanted:
+        if provider.name in running:
+            if provider is not wanted[0]:
+                log.warning(
+                    "model.device: %s does not start on this machine; %s runs", device, provider.device
+                )
+            return provider.device
+    raise CannotStartError(
+        f"model.device: {wanted[0].name} is installed but does not start on this machine; "
+        "look at the driver and its libraries, or use cpu"
+    )
+
+
+def _inputs(session: onnxruntime.InferenceSession) -> dict[str, list[int | str | None]]:
+    return {item.name: item.shape for item in session.get_inputs()}
+
+
+def _precision(weights: Path, settings: ModelConfig, kind: str, device: str) -> str:
+    """Return what the session computes in; raises `CannotStartError` if that is not what is asked for."""
+    if settings.precision == "int8":
+        # ONNX names its operators in plain text, and every quantised graph has these.
+        if b"QuantizeLinear" not in weights.read_bytes():
+            raise CannotStartError(
+                f"model.precision: {weights} is not quantised; `vigil models export --int8` quantises"
+            )
+        return "int8"
+    given = _PRECISIONS.get(kind, kind)
+    if device.startswith(("tensorrt", "intel")) and settings.precision != "fp32":
+        return "fp16"
+    if settings.precision == "fp16" and given != "fp16":
         raise CannotStartError(
-            f"model.name: {weights} carries no class names; export it with ultralytics "
-            "(`yolo export model=... format=onnx dynamic=True`), which writes them into the file"
+            f"model.precision: {weights} holds {given}, and onnxruntime computes in what the weights hold; "
+            "export them in fp16, or leave the precision at auto"
         )
-    if metadata.get("task", "detect") != "detect":
-        raise CannotStartError(
-            f"model.name: {weights} is made for {metadata['task']!r}; vigil needs a detection model"
-        )
-    # ultralytics writes Python literals: {0: 'person', ...} and [640, 640].
-    names: dict[int, str] = ast.literal_eval(metadata["names"])
-    size = max(ast.literal_eval(metadata.get("imgsz", "[640, 640]")))
-    ordered = tuple(names[index] for index in sorted(names))
-    return Model(weights.stem, ordered, stride=int(metadata.get("stride", "32")), size=size)
+    return given

@@ -5,30 +5,42 @@ The extra `vigil[ultralytics]` brings both: several GB, and AGPL-3.0.
 
 from __future__ import annotations
 
-import os
+import copy
 import threading
 from typing import TYPE_CHECKING, Any
 
-from vigil.core.types import Model
 from vigil.errors import CannotStartError
+from vigil.inference.backends.batches import most_images, most_workers
+from vigil.inference.backends.describe import describe
+from vigil.inference.backends.failures import engine_failure
+from vigil.inference.backends.graphs import Graphs
+from vigil.inference.engine import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from vigil.config.model import ModelConfig
     from vigil.core.types import Float32
-    from vigil.inference.heads import Dimension
+    from vigil.inference.engine import Weights
     from vigil.inference.schedule import Shape
 
-_GPU_BATCH = 16
+
+def devices() -> tuple[str, ...]:
+    """Return the kinds of device that torch sees."""
+    import torch  # noqa: PLC0415 -- heavy: only for those who ask for a .pt
+
+    return ("cuda", "cpu") if torch.cuda.is_available() else ("cpu",)
 
 
 class UltralyticsEngine:
-    """A checkpoint's network, fused, in inference mode, on the CPU or a CUDA device."""
+    """A checkpoint's network, fused, channels-last, in inference mode, on the CPU or a CUDA device."""
 
-    def __init__(self, weights: Path, settings: ModelConfig) -> None:
-        """Load `weights` once; raises `CannotStartError` if the extra or the device is missing."""
+    def __init__(self, weights: Path, settings: ModelConfig, device: str) -> None:
+        """Load `weights` once; raises `CannotStartError` if the extra or the device is missing.
+
+        `device` is a device's name, not `auto`.
+        """
         try:
             import torch  # noqa: PLC0415 -- heavy: only for those who ask for a .pt
             from ultralytics import YOLO  # noqa: PLC0415 -- as above
@@ -37,22 +49,20 @@ class UltralyticsEngine:
                 f"model.name: {weights.name} needs the extra: pip install 'vigil[ultralytics]' ({error})"
             ) from error
         self._torch = torch
-        self._device = _device(torch, settings.device)
-        self._net, self.model = _load(YOLO, weights, self._device)
-        self.name = f"torch {self._device}"
+        self._device = _device(torch, device)
+        self.device = str(self._device)
         on_cpu = self._device.type == "cpu"
+        self._dtype = _dtype(torch, settings, on_cpu=on_cpu)
+        self._net, self.weights = _load(YOLO, weights)
+        self._net = self._net.to(self._device, self._dtype, memory_format=torch.channels_last)
+        self.name = f"torch {torch.__version__} {_device_name(torch, self._device)} {_precision(self._dtype)}"
+        self.max_batch = most_images(None, settings, on_cpu=on_cpu)
+        self.workers = most_workers(settings, on_cpu=on_cpu)
         if on_cpu:
-            # One thread per call and one call per core, as for ONNX Runtime: see `onnx.py`.
-            torch.set_num_threads(1)
-        self.max_batch = (1 if on_cpu else _GPU_BATCH) if settings.max_batch == "auto" else settings.max_batch
-        ideal = len(os.sched_getaffinity(0)) if on_cpu else 2
-        self.workers = ideal if settings.workers == "auto" else settings.workers
-        # The head caches its anchors per input shape in the module itself: calls of different shapes
-        # must not meet in it, so the first call of a shape is made alone.
-        self._shape: Shape | None = None
-        self._lock = threading.Lock()
-        self._nets = threading.local()
-        self.outputs: Sequence[Sequence[Dimension]] = [self._probe()]
+            torch.set_num_threads(1)  # one thread per call and one call per core
+        self._networks = threading.local()
+        self._graphs = None if on_cpu else Graphs(torch, self._new_network, self._device, self._dtype)
+        self.outputs: Sequence[Output] = [self._probe()]
 
     @property
     def fixed_shape(self) -> Shape | None:
@@ -60,58 +70,99 @@ class UltralyticsEngine:
         return None
 
     def run(self, batch: Float32) -> list[Float32]:
-        """Return the raw output for `(b, 3, h, w)` RGB in 0..1."""
-        with self._torch.inference_mode():
-            output = self._thread_net()(self._torch.from_numpy(batch).to(self._device))
-        # In inference mode the head answers (decoded, raw feature maps).
-        decoded = output[0] if isinstance(output, (tuple, list)) else output
-        result: Float32 = decoded.float().cpu().numpy()
+        """Run as `Engine.run` says; on CUDA the first call of a shape and bucket captures its graph."""
+        images = self._torch.from_numpy(batch)
+        try:
+            with self._torch.inference_mode():
+                output = self._eager(images) if self._graphs is None else self._graphs.run(images)
+        except RuntimeError as error:  # torch's own errors, out of memory among them, are its children
+            raise engine_failure(error, self.name) from error
+        result: Float32 = output.float().cpu().numpy()
         return [result]
 
-    def _thread_net(self) -> Any:
-        """Return this thread's view of the network: its own head, everybody's weights."""
-        net = getattr(self._nets, "net", None)
-        if net is None:
-            with self._lock:
-                net = self._nets.net = _with_own_head(self._net)
-        return net
+    def close(self) -> None:
+        """Free the network's and the graphs' memory."""
+        del self._net, self._networks, self._graphs
+        if self._device.type == "cuda":
+            self._torch.cuda.empty_cache()
 
-    def _probe(self) -> Sequence[Dimension]:
-        side = self.model.stride * 2
-        shape = self.run(self._torch.zeros(1, 3, side, side).numpy())[0].shape
-        return (None, *shape[1:])
+    def _eager(self, images: Any) -> Any:
+        network = getattr(self._networks, "network", None)
+        if network is None:
+            network = self._networks.network = self._new_network()
+        return network(images.to(self._device, self._dtype, memory_format=self._torch.channels_last))
+
+    def _new_network(self) -> Callable[[Any], Any]:
+        """Return the call from images to the decoded output: a head of its own, everybody's weights.
+
+        The head caches its anchors per input shape in itself: calls of two shapes must not meet in it.
+        """
+        net = _with_own_head(self._net)
+
+        def forward(images: Any) -> Any:
+            output = net(images)
+            # In inference mode the head answers (decoded, raw feature maps).
+            return output[0] if isinstance(output, (tuple, list)) else output
+
+        return forward
+
+    def _probe(self) -> Output:
+        side = self.weights.stride * 2
+        with self._torch.inference_mode():
+            _, *shape = self._eager(self._torch.zeros(1, 3, side, side)).shape
+        # The last axis of a raw head grows with the input; the others of any head do not.
+        return Output("", (None, *shape))
 
 
 def _device(torch: Any, wanted: str) -> Any:
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(wanted)
     except RuntimeError as error:
-        raise CannotStartError(f"model.device: {wanted!r} is not known; use auto, cpu or cuda") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise CannotStartError(f"model.device: {wanted!r} is asked for and torch sees no CUDA device")
-    return device
+        raise CannotStartError(
+            f"model.device: {wanted!r} is not one for a .pt; use auto, cpu or cuda, or export the weights"
+        ) from error
+    if device.type not in {"cpu", "cuda"}:
+        raise CannotStartError(f"model.device: {wanted!r} is not one for a .pt; use auto, cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise CannotStartError(
+            f"model.device: {wanted!r} is asked for and torch sees {torch.cuda.device_count()} CUDA devices"
+        )
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 
-def _load(yolo: Any, weights: Path, device: Any) -> tuple[Any, Model]:
+def _dtype(torch: Any, settings: ModelConfig, *, on_cpu: bool) -> Any:
+    if settings.precision == "int8" or (settings.precision == "fp16" and on_cpu):
+        raise CannotStartError(
+            f"model.precision: a .pt runs in fp32, and in fp16 on CUDA; {settings.precision} on this device "
+            "needs an export: `vigil models export`"
+        )
+    return torch.float32 if on_cpu or settings.precision == "fp32" else torch.float16
+
+
+def _precision(dtype: Any) -> str:
+    return "fp16" if str(dtype) == "torch.float16" else "fp32"
+
+
+def _device_name(torch: Any, device: Any) -> str:
+    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
+
+
+def _load(yolo: Any, weights: Path) -> tuple[Any, Weights]:
     try:
         loaded = yolo(str(weights))
     except Exception as error:
         raise CannotStartError(f"model.name: {weights} cannot be loaded: {error}") from error
-    if loaded.task != "detect":
-        raise CannotStartError(
-            f"model.name: {weights} is made for {loaded.task!r}; vigil needs a detection model"
-        )
-    net = loaded.model.fuse(verbose=False).eval().to(device).float()
-    names = tuple(loaded.names[index] for index in sorted(loaded.names))
-    return net, Model(weights.stem, names, stride=int(max(net.stride)), size=640)
+    said = {
+        "task": str(loaded.task),
+        "names": repr(loaded.names),
+        "stride": str(int(max(loaded.model.stride))),
+    }
+    described = describe(weights, said)
+    return loaded.model.fuse(verbose=False).eval(), described
 
 
 def _with_own_head(net: Any) -> Any:
-    """Return a shallow copy of `net` whose head, which caches anchors per input shape, is its own."""
-    import copy  # noqa: PLC0415 -- needed in this one place
-
+    """Return a shallow copy of `net` whose head is its own."""
     twin = copy.copy(net)
     twin._modules = dict(net._modules)  # noqa: SLF001 -- torch has no public shallow copy
     layers = copy.copy(net.model)

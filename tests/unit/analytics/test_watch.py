@@ -1,0 +1,148 @@
+"""Between capture and inference: which frames are worth a look, and when motion is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tests.support.fakes import Clock, FakeImage, frame
+from vigil.analytics.watch import Watch
+from vigil.config.analytics import MotionConfig
+from vigil.metrics import Metrics
+
+if TYPE_CHECKING:
+    import pytest
+
+    from vigil.core.types import Frame, UInt8
+
+FPS = 5.0
+NOISE = np.random.default_rng(1).integers(-2, 3, (720, 1280))
+
+
+class Scene(FakeImage):
+    """A grey picture with a little noise, and a square that stands somewhere or is not there."""
+
+    def __init__(self, square: int | None, seed: int) -> None:
+        super().__init__()
+        picture = np.full((720, 1280), 100) + np.roll(NOISE, 37 * seed, axis=1)
+        if square is not None:
+            picture[300:500, square : square + 200] += 100
+        self._luma = picture.astype(np.uint8)
+
+    def luma(self, stride: int) -> UInt8:
+        """Return the coarse picture."""
+        return self._luma[::stride, ::stride]
+
+
+class Stage:
+    """A watch over a camera of 10 frames/s, and what came of it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, gate: bool = True, hold: str = "2s") -> None:
+        self.clock = Clock()
+        monkeypatch.setattr("vigil.analytics.watch.time", self.clock)
+        self.metrics = Metrics()
+        self.taken: list[Frame] = []
+        self.told: list[bool] = []
+        self.watch = Watch(self, self.metrics.add_camera("a"), self.told.append)
+        self.watch.settle(MotionConfig.model_validate({"hold": hold}), gate=gate, fps=FPS)
+        self._seq = 0
+
+    def offer(self, frame: Frame) -> None:
+        """Be the inference loop, which infers at once; nothing is found."""
+        self.taken.append(frame)
+        self.watch.inferred(frame, active=False)
+
+    def play(self, seconds: float, *, square: int | None = None, step: int = 0) -> int:
+        """Show so many seconds; a square moves on by `step` pixels a frame. Returns frames passed on."""
+        before = len(self.taken)
+        for _ in range(round(seconds * 10)):
+            self.clock.now += 0.1
+            self._seq += 1
+            self.watch.offer(frame("a", self._seq, self.clock.now + 5e8, Scene(square, self._seq)))
+            square = None if square is None else square + step
+        return len(self.taken) - before
+
+    def quiet(self) -> float | None:
+        """Return how many frames were spared."""
+        labels = {"camera": "a", "reason": "quiet"}
+        return self.metrics.registry.get_sample_value("vigil_frames_dropped_total", labels)
+
+
+def test_quiet_picture_is_spared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the first second a still picture is looked at every ten seconds; the rest counts as quiet."""
+    stage = Stage(monkeypatch)
+    assert stage.play(1) in {9, 10}
+    assert stage.play(60) in {5, 6}
+    assert stage.quiet() == 610 - len(stage.taken)
+    assert stage.told == []
+
+
+def test_motion_wakes_at_once_and_is_told_with_its_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What moves is passed on from its second frame; ON is told then, and OFF two seconds after the last."""
+    stage = Stage(monkeypatch)
+    stage.play(5)
+    assert stage.play(1, square=100, step=30) >= 9
+    assert stage.told == [True]
+    assert stage.watch.moving
+    stage.play(6, square=400)
+    assert stage.told == [True, False]
+
+
+def test_what_was_seen_keeps_the_camera_awake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who stands still is looked at for half a second after each look that shows them."""
+    stage = Stage(monkeypatch)
+    stage.play(5)
+    last = stage.taken[-1]
+    stage.clock.now += 0.1
+    shown = frame("a", 0, stage.clock.now + 5e8, Scene(None, 1))
+    stage.watch.inferred(shown, active=True)
+    assert last is not shown
+    assert stage.play(2) in {4, 5}
+
+
+def test_slow_camera_is_kept_awake_for_its_next_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At one inference in two seconds, what was seen counts for one and a half turns."""
+    stage = Stage(monkeypatch)
+    stage.watch.settle(MotionConfig(), gate=True, fps=0.5)
+    stage.play(5)
+    stage.watch.inferred(frame("a", 0, stage.clock.now + 5e8), active=True)
+    assert stage.play(5) in {29, 30}
+
+
+def test_without_a_gate_every_frame_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU, or with `when: always`, motion is told and nothing is spared."""
+    stage = Stage(monkeypatch, gate=False)
+    assert stage.play(20) == 200
+    stage.play(1, square=100, step=30)
+    assert stage.told == [True]
+
+
+def test_without_motion_nothing_is_gated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A camera for which no motion is looked for has every frame passed on, and none is told."""
+    stage = Stage(monkeypatch)
+    stage.watch.settle(MotionConfig(enabled=False), gate=True, fps=FPS)
+    assert stage.play(20) == 200
+    stage.play(1, square=100, step=30)
+    assert stage.told == []
+
+
+def test_camera_that_goes_away_moves_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Motion ends with the connection, told once; after it came back the first second is looked at."""
+    stage = Stage(monkeypatch)
+    stage.play(5)
+    stage.play(1, square=100, step=30)
+    stage.watch.away()
+    stage.watch.away()
+    assert stage.told == [True, False]
+    stage.play(20)
+    stage.watch.live()
+    assert stage.play(0.8) == 8
+
+
+def test_clock_that_is_set_puts_nobody_to_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wall clock that is an hour ahead for one frame does not keep the camera from being looked at."""
+    stage = Stage(monkeypatch)
+    stage.play(5)
+    stage.watch.inferred(frame("a", 0, stage.clock.now + 5e8 + 3600), active=False)
+    assert stage.play(20) >= 1

@@ -1,0 +1,82 @@
+"""When motion is told, and whether a frame needs inference at all: pure decisions, time passed in."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeAlias
+
+When: TypeAlias = Literal["auto", "always", "motion"]
+"""`detect.when`."""
+
+_HOLD = 10.0
+_CHECK = 10.0
+_START = 1.0
+
+
+def gates(when: When, *, gpu: bool) -> bool:
+    """Return whether still pictures are spared: inference is dear on a CPU and nearly free on a GPU."""
+    match when:
+        case "auto":
+            return not gpu
+        case "always":
+            return False
+        case "motion":
+            return True
+
+
+class MotionState:
+    """`motion` ON or OFF: on with the first moving frame, off after `hold` seconds without any."""
+
+    def __init__(self, hold: float = _HOLD) -> None:
+        self._hold = hold
+        self._moved = -math.inf
+        self.on = False
+
+    def update(self, *, active: bool, now: float) -> bool:
+        """Take one frame's motion; returns whether `on` has changed."""
+        if active:
+            self._moved = now
+        return self._turn(on=now - self._moved < self._hold)
+
+    def clear(self) -> bool:
+        """Turn off at once, the camera is away; returns whether `on` has changed."""
+        self._moved = -math.inf
+        return self._turn(on=False)
+
+    def _turn(self, *, on: bool) -> bool:
+        changed, self.on = on is not self.on, on
+        return changed
+
+
+class Gate:
+    """Whether a camera's frames are worth an inference.
+
+    Awake are: the first second after a connect, while the background is being learnt; a moving picture,
+    until an inference has looked at it, however rare those are; a picture with a track in it; and one
+    inference every `check` seconds, for what got past all that.
+    """
+
+    def __init__(self, *, gate: bool, check: float = _CHECK, start: float = _START) -> None:
+        """With `gate` off every frame is worth it; `check` and `start` are in seconds."""
+        self._gate = gate
+        self._check = check
+        self._start = start
+        self._connected: float | None = None
+        self._moved = self._inferred = -math.inf
+
+    def connected(self, now: float) -> None:
+        """Note that the camera has (re)connected."""
+        self._connected = now
+
+    def inferred(self, now: float) -> None:
+        """Note that a frame captured at `now` was inferred."""
+        self._inferred = max(self._inferred, now)
+
+    def awake(self, *, moving: bool, present: bool, now: float) -> bool:
+        """Return whether a frame is to be inferred; `present`: a track is there that must be followed."""
+        if moving:
+            self._moved = now
+        if not self._gate or moving or present:
+            return True
+        starting = self._connected is not None and now - self._connected < self._start
+        return starting or self._moved > self._inferred or now - self._inferred >= self._check

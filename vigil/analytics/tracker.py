@@ -1,0 +1,201 @@
+"""From boxes to tracks: which of a frame's boxes are the objects that the camera showed before.
+
+All frames of a batch are handled at once, whatever camera they are of. Time is real time, since cameras
+run at any pace and miss frames.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from vigil.analytics import kalman
+from vigil.analytics.association import NONE, CameraSettings, Known, TrackerSettings, associate, newcomers
+from vigil.analytics.candidates import gather
+from vigil.analytics.tracks import Tracks
+from vigil.analytics.tracktable import TrackTable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vigil.analytics.association import Rows
+    from vigil.analytics.candidates import Candidates
+    from vigil.analytics.kalman import Float64
+    from vigil.core.types import Detections
+
+_SLOW = 2.5
+"""Frame intervals that a track is kept for at least: two misses and some jitter."""
+
+
+@dataclass(slots=True)
+class _Camera:
+    """Its tracks' rows in the table, ascending by id; its latest frame's time, and the one's before that."""
+
+    rows: Rows
+    seen_at: float
+    interval: float
+    settings: CameraSettings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Batch:
+    """The cameras of one update; times `(cameras,)` in seconds, `elapsed` since each one's frame before."""
+
+    cameras: list[_Camera]
+    now: Float64
+    before: Float64
+    elapsed: Float64
+
+    def least(self, what: Literal["high", "begin"]) -> Float64:
+        """Return each camera's least confidence for something."""
+        return np.array([getattr(camera.settings, what) for camera in self.cameras])
+
+
+class Tracker:
+    """The tracks of all cameras. Any thread may call; ids ascend and are never given twice."""
+
+    def __init__(self, settings: TrackerSettings | None = None) -> None:
+        self._settings = settings or TrackerSettings()
+        self._table = TrackTable()
+        self._cameras: dict[str, _Camera] = {}
+        self._of_camera: dict[str, CameraSettings] = {}
+        self._lock = threading.Lock()
+
+    def set_camera(self, camera: str, settings: CameraSettings) -> None:
+        """Go by these settings for a camera from its next frame on."""
+        with self._lock:
+            self._of_camera[camera] = settings
+            if camera in self._cameras:
+                self._cameras[camera].settings = settings
+
+    def update(
+        self, cameras: Sequence[str], times: Sequence[float], found: Sequence[Detections]
+    ) -> list[Tracks]:
+        """Take a frame of each of these cameras, its time and its boxes; return the tracks of each.
+
+        A camera stands in a batch once at most. Where its time goes back, no time has passed.
+        """
+        if not cameras:
+            return []
+        with self._lock:
+            batch = self._batch(cameras, times)
+            seen = gather(found, self._settings.low)
+            rows, camera, given = self._continue(batch, seen)
+            taken = np.zeros(len(seen), bool)
+            taken[given[given != NONE]] = True
+            fresh = newcomers(seen, taken, batch.least("begin"), self._settings)
+            if len(fresh):
+                rows = np.concatenate([rows, self._begin(batch, seen, fresh)])
+                camera = np.concatenate([camera, seen.camera[fresh]])
+                given = np.concatenate([given, fresh])
+                order = np.argsort(camera, kind="stable")
+                rows, camera, given = rows[order], camera[order], given[order]
+            ends = np.searchsorted(camera, np.arange(len(cameras) + 1)).tolist()
+            _keep(batch, rows, ends)
+            return self._told(rows, np.append(seen.index, NONE)[given], ends)
+
+    def forget(self, camera: str) -> None:
+        """Drop a camera's tracks: it was away."""
+        with self._lock:
+            known = self._cameras.pop(camera, None)
+            if known is not None:
+                self._table.give_back(known.rows)
+
+    def remove(self, camera: str) -> None:
+        """Forget a camera and its settings."""
+        self.forget(camera)
+        with self._lock:
+            self._of_camera.pop(camera, None)
+
+    def _batch(self, names: Sequence[str], times: Sequence[float]) -> _Batch:
+        cameras = []
+        for name, time in zip(names, times, strict=True):
+            if name not in self._cameras:
+                settings = self._of_camera.get(name, CameraSettings())
+                self._cameras[name] = _Camera(np.empty(0, np.intp), time, np.inf, settings)
+            cameras.append(self._cameras[name])
+        now = np.array(times, np.float64)
+        before = np.array([camera.seen_at for camera in cameras])
+        return _Batch(cameras, now, before, np.maximum(now - before, 0.0))
+
+    def _continue(self, batch: _Batch, seen: Candidates) -> tuple[Rows, Rows, Rows]:
+        """Give the tracks their detections; return row, camera and row in `seen` (or `NONE`) of each."""
+        table = self._table
+        rows, camera = self._living(batch)
+        state = table.state.take(rows, axis=1)
+        kalman.predict(state, batch.elapsed[camera])
+        known = Known(camera, table.class_id[rows], state)
+        given = associate(known, seen, batch.least("high"), self._settings)
+        hit = np.flatnonzero(given != NONE)
+        got = given[hit]
+        corrected = state.take(hit, axis=1)
+        kalman.correct(corrected, seen.box[got])
+        state[:, hit] = corrected
+        table.state[:, rows] = state
+        table.note(rows[hit], seen.class_id[got], seen.confidence[got], batch.now[camera[hit]])
+        return rows, camera, given
+
+    def _living(self, batch: _Batch) -> tuple[Rows, Rows]:
+        """Drop the tracks that were missed for too long; return row and camera of the others."""
+        table, settings = self._table, self._settings
+        rows = np.concatenate([camera.rows for camera in batch.cameras])
+        camera = np.repeat(np.arange(len(batch.cameras)), [len(each.rows) for each in batch.cameras])
+        last_seen, now = table.last_seen[rows], batch.now[camera]
+        if (batch.now < batch.before).any():
+            table.rewind(rows, now)
+        interval = np.array([each.interval for each in batch.cameras])
+        limit = np.maximum([each.settings.patience for each in batch.cameras], _SLOW * interval)[camera]
+        limit[(table.hits[rows] == 1) & (last_seen < batch.before[camera])] = settings.young_patience
+        dead = now - last_seen > limit
+        if not dead.any():
+            return rows, camera
+        table.give_back(rows[dead])
+        return rows[~dead], camera[~dead]
+
+    def _begin(self, batch: _Batch, seen: Candidates, fresh: Rows) -> Rows:
+        times = batch.now[seen.camera[fresh]]
+        return self._table.begin(seen.box[fresh], seen.class_id[fresh], seen.confidence[fresh], times)
+
+    def _told(self, rows: Rows, index: Rows, ends: list[int]) -> list[Tracks]:
+        table = self._table
+        box, velocity = table.state[: kalman.VELOCITY + 1].take(rows, axis=1)
+        half = box[:, 2:] * 0.5
+        every = Tracks(
+            tracker_id=table.tracker_id[rows],
+            class_id=table.class_id[rows],
+            xyxy=np.concatenate([box[:, :2] - half, box[:, :2] + half], axis=1, dtype=np.float32),
+            velocity=velocity[:, :2].astype(np.float32),
+            confidence=table.confidence[rows],
+            hits=table.hits[rows],
+            first_seen=table.first_seen[rows],
+            last_seen=table.last_seen[rows],
+            detection=index.astype(np.int32),
+        )
+        return [_part(every, first, end) for first, end in pairwise(ends)]
+
+
+def _part(tracks: Tracks, first: int, end: int) -> Tracks:
+    return Tracks(
+        tracks.tracker_id[first:end],
+        tracks.class_id[first:end],
+        tracks.xyxy[first:end],
+        tracks.velocity[first:end],
+        tracks.confidence[first:end],
+        tracks.hits[first:end],
+        tracks.first_seen[first:end],
+        tracks.last_seen[first:end],
+        tracks.detection[first:end],
+    )
+
+
+def _keep(batch: _Batch, rows: Rows, ends: list[int]) -> None:
+    """Note what the next update must know of each camera."""
+    frames = zip(batch.cameras, batch.now.tolist(), batch.elapsed.tolist(), pairwise(ends), strict=True)
+    for camera, now, elapsed, (first, end) in frames:
+        camera.rows = rows[first:end].copy()  # a view would keep the whole batch's alive
+        camera.seen_at = now
+        camera.interval = elapsed or camera.interval

@@ -1,0 +1,99 @@
+"""Between a camera's capture and its inference: what moves, and which frames are worth a look."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from vigil.analytics.gate import Gate, MotionState
+from vigil.analytics.motion import MotionDetector, stride_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vigil.config.analytics import MotionConfig
+    from vigil.core.types import Frame
+    from vigil.metrics.camera import CameraMetrics
+
+_LOOK = 0.1
+"""Seconds between two looks for motion, at least."""
+_PRESENT, _PRESENT_TURNS = 0.5, 1.5
+"""Seconds, or turns of a slow camera, for which what was seen keeps the camera awake."""
+
+
+class FrameTaker(Protocol):
+    """Where frames go that are worth an inference."""
+
+    def offer(self, frame: Frame) -> None:
+        """Take a camera's newest frame; called from its capture thread."""
+
+
+class Watch:
+    """One camera's motion and gate; frames come from its capture thread, the rest from anywhere."""
+
+    def __init__(self, taker: FrameTaker, metrics: CameraMetrics, on_motion: Callable[[bool], None]) -> None:
+        """`on_motion(on)` is called from the thread in which motion begins or ends."""
+        self._taker = taker
+        self._metrics = metrics
+        self._on_motion = on_motion
+        self._detector: MotionDetector | None = None
+        self._state = MotionState()
+        self._gate = Gate(gate=False)
+        self._looked = self._present_until = 0.0
+        self._clock = 0.0  # from wall-clock seconds of frames to monotonic ones, which nobody sets
+        self._turn = 0.0
+
+    def settle(self, motion: MotionConfig, *, gate: bool, fps: float) -> None:
+        """Go by these settings from the next frame on; `fps` is how often the camera is inferred."""
+        self._turn = 1 / fps
+        now = time.monotonic()
+        self._detector = MotionDetector(motion.masks, motion.sensitivity) if motion.enabled else None
+        state = MotionState(motion.hold)
+        # What moves is held on over new settings, whose detector has yet to learn the picture.
+        state.update(active=motion.enabled and self._state.on, now=now)
+        self._state = state
+        self._gate = Gate(gate=gate and motion.enabled)
+        self._gate.connected(now)
+
+    @property
+    def moving(self) -> bool:
+        """Whether there is motion, as people are told."""
+        return self._state.on
+
+    def offer(self, frame: Frame) -> None:
+        """Look for motion, and pass a frame on that is worth it; called from the capture thread."""
+        now = time.monotonic()
+        self._clock = now - frame.captured_at
+        moving = self._look(frame, now)
+        if self._gate.awake(moving=moving, present=now <= self._present_until, now=now):
+            self._taker.offer(frame)
+        else:
+            self._metrics.dropped("quiet")
+
+    def inferred(self, frame: Frame, *, active: bool) -> None:
+        """Note that a frame was inferred, and whether it shows anything that may move on."""
+        # A wall clock that is set meanwhile must not take the frame into the future.
+        captured = min(frame.captured_at + self._clock, time.monotonic())
+        self._gate.inferred(captured)
+        if active:
+            self._present_until = captured + max(_PRESENT, _PRESENT_TURNS * self._turn)
+
+    def live(self) -> None:
+        """Note that the camera has connected."""
+        self._gate.connected(time.monotonic())
+
+    def away(self) -> None:
+        """Note that the camera is away: nothing moves that nobody sees."""
+        if self._state.clear():
+            self._on_motion(False)
+
+    def _look(self, frame: Frame, now: float) -> bool:
+        """Return whether this frame moves; what moved between two looks shows in the second."""
+        if self._detector is None or now - self._looked < _LOOK:
+            return False
+        self._looked = now
+        image = frame.image
+        active = self._detector.look(image.luma(stride_of(image.width, image.height)), now).active
+        if self._state.update(active=active, now=now):
+            self._on_motion(self._state.on)
+        return active

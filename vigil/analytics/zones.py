@@ -1,0 +1,125 @@
+"""Which objects are in which zones.
+
+An object enters a zone when its anchor has been inside without a break for the zone's `inertia`, and leaves
+when it has been outside for as long: who jitters on the border does neither. With a `loiter` time it counts
+only once it has stayed that long, from the moment it came inside; going out for less than the inertia does
+not start that again. While an object is not seen it stays where it was.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from vigil.analytics.filters import class_ids, shape_filter
+from vigil.analytics.objects import SLACK, Rows
+from vigil.core.geometry import Polygons
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vigil.analytics.objects import Objects
+    from vigil.config.analytics import ZoneConfig
+    from vigil.core.geometry import Bools
+    from vigil.core.types import Model
+
+HEIGHTS: Final = {"top_center": 0.0, "center": 0.5, "bottom_center": 1.0, "any": 1.0}
+"""How far down the box an anchor lies; `any` is asked for differently."""
+
+
+class Zones(Rows):
+    """A camera's zones, at least one."""
+
+    def __init__(
+        self, camera: str, zones: Mapping[str, ZoneConfig], model: Model, reported: Sequence[int]
+    ) -> None:
+        """Take the ids of the reported classes; raises `CannotStartError` for an unknown class."""
+        count, every = len(zones), list(zones.values())
+        columns = [("inside", "?", count), ("since", "f8", count), ("stay", "f8", count)]
+        fresh = np.zeros(1, [*columns, ("present", "?", count)])
+        fresh["since"] = fresh["stay"] = np.inf
+        super().__init__(fresh)
+        self._waiting = False
+        """Whether anybody is on the other side than he counts."""
+        self._polygons = Polygons([zone.polygon for zone in every])
+        self._heights = [HEIGHTS[zone.anchor] for zone in every]
+        self._any = np.array([zone.anchor == "any" for zone in every])
+        self._some_any = bool(self._any.any())
+        self._inertia = np.array([zone.inertia for zone in every]) - SLACK
+        self._loiter = np.array([zone.loiter for zone in every]) - SLACK
+        self._wanted = wanted(camera, "zones", {name: zone.classes for name, zone in zones.items()}, model)
+        self._labels = {
+            name: {number: model.names[number] for number in reported if self._wanted[number, index]}
+            for index, name in enumerate(zones)
+        }
+        shapes = [
+            shape_filter(camera, f"zones.{name}.filters", zone.filters, model) for name, zone in zones.items()
+        ]
+        self._shapes = [(index, shape) for index, shape in enumerate(shapes) if shape is not None]
+
+    def update(self, time: float, objects: Objects, frame_aspect: float) -> Sequence[int]:
+        """Take a frame, and return the rows of confirmed objects that entered or left a zone."""
+        rows = self.rows
+        shown = objects.rows["shown"][:, None]
+        differs = (self._holds(objects, frame_aspect) != rows["inside"]) & shown
+        if self._waiting or np.count_nonzero(differs):
+            self._settle(time, differs, shown)
+        present = rows["inside"] & (time - rows["stay"] >= self._loiter) & objects.rows["confirmed"][:, None]
+        changed = present != rows["present"]
+        if not np.count_nonzero(changed):
+            return ()
+        rows["present"] = present
+        return [int(row) for row in np.flatnonzero(changed.any(axis=1))]
+
+    def _settle(self, time: float, differs: Bools, shown: Bools) -> None:
+        """Let those in or out that have been on the other side for long enough."""
+        rows = self.rows
+        # A difference keeps its age while its object is not seen, and loses it once that is seen without.
+        since = np.where(differs, np.minimum(rows["since"], time), np.where(shown, np.inf, rows["since"]))
+        flips = differs & (time - since >= self._inertia)
+        if np.count_nonzero(flips):
+            rows["inside"] ^= flips
+            rows["stay"][flips] = np.where(rows["inside"], since, np.inf)[flips]
+            since[flips] = np.inf
+        rows["since"] = since
+        self._waiting = bool(np.isfinite(since).any())
+
+    @property
+    def occupied(self) -> Bools:
+        """Which confirmed objects `(n,)` are in some zone."""
+        return np.asarray(self.rows["present"].any(axis=1))
+
+    def of(self, row: int) -> tuple[str, ...]:
+        """Return the zones that the object of a row is in."""
+        return tuple(name for name, here in zip(self._labels, self.rows["present"][row], strict=True) if here)
+
+    def counts(self, objects: Objects) -> dict[str, dict[str, int]]:
+        """Return how many confirmed objects are in each zone, by each label that it counts."""
+        present, class_id = self.rows["present"], objects.rows["class_id"]
+        counts = {}
+        for index, (name, labels) in enumerate(self._labels.items()):
+            seen = np.bincount(class_id[present[:, index]], minlength=len(self._wanted))
+            counts[name] = {label: int(seen[number]) for number, label in labels.items()}
+        return counts
+
+    def _holds(self, objects: Objects, frame_aspect: float) -> Bools:
+        """Tell `(n, zones)` whose anchor is inside, of the classes and shapes that a zone counts."""
+        boxes, class_id = objects.rows["box"], objects.rows["class_id"]
+        holds = self._polygons.contain(objects.anchors(self._heights))
+        if self._some_any:
+            holds = np.where(self._any, self._polygons.touch(boxes), holds)
+        holds &= self._wanted[class_id]
+        for index, shape in self._shapes:
+            holds[:, index] &= shape.passes(class_id, boxes, frame_aspect)
+        return holds
+
+
+def wanted(camera: str, key: str, classes: Mapping[str, Sequence[str] | None], model: Model) -> Bools:
+    """Return `(classes, k)` which classes each of a section's k parts counts; raises `CannotStartError`."""
+    table = np.ones((len(model.names), len(classes)), np.bool_)
+    for index, (name, labels) in enumerate(classes.items()):
+        if labels is not None:
+            table[:, index] = False
+            table[class_ids(camera, f"{key}.{name}.classes", list(labels), model), index] = True
+    return table

@@ -1,0 +1,1 @@
+"""Measurements of vigil against the bare parts that it is made of."""

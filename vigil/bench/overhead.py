@@ -1,0 +1,208 @@
+"""What vigil's own Python costs per inferred frame, stage by stage, beside decoder, scaling and engine.
+
+The real parts are called in the order of a frame's way with the answer of an engine that costs nothing:
+cameras with so many objects each that walk, three zones, two lines. CPU time of the calling thread; medians.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vigil.analytics.filters import class_filter
+from vigil.analytics.pipeline import CameraPipeline
+from vigil.analytics.scene import Rules
+from vigil.analytics.tracker import Tracker
+from vigil.bench.motion import measure_motion
+from vigil.bench.tracking import measure_tracker
+from vigil.config.analytics import LineConfig, TrackingConfig, ZoneConfig
+from vigil.config.model import DetectConfig
+from vigil.core.types import MAIN_MODEL, Frame, Loaded, Model
+from vigil.inference.heads import RawHead
+from vigil.inference.letterbox import place, to_frame
+from vigil.inference.schedule import Schedule
+from vigil.metrics import Metrics
+from vigil.sinks.messages import Messages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from vigil.core.types import Detections, Float32, UInt8
+
+STAGES = ("schedule", "head", "filter", "tracker", "scene", "publish")
+_SHAPE, _ANCHORS, _CLASSES = (384, 640), 5040, 80
+_WIDTH, _HEIGHT = 1920, 1080
+_PACE = 0.2
+_WARM_UP = 20
+_MODEL = Model("null", tuple(f"class {number}" for number in range(_CLASSES)), stride=32, size=640)
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """Median CPU milliseconds per frame: of every stage, and of tracking and motion by themselves.
+
+    `tracker_ms` is amortised over a batch of 32 cameras; in `stages_ms` each camera is a batch of its own,
+    as on a CPU.
+    """
+
+    cameras: int
+    objects: int
+    stages_ms: dict[str, float]
+    tracker_ms: float
+    motion_ms: float
+
+    @property
+    def python_ms(self) -> float:
+        """All stages together."""
+        return sum(self.stages_ms.values())
+
+
+@dataclass(slots=True)
+class _Stopwatch:
+    """CPU times of stages, in nanoseconds, one value per frame."""
+
+    spent: dict[str, list[int]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        start = time.thread_time_ns()
+        yield
+        self.spent[stage].append(time.thread_time_ns() - start)
+
+    def medians(self) -> dict[str, float]:
+        """Return milliseconds per stage, the first frames left out."""
+        return {stage: statistics.median(spent[_WARM_UP:]) / 1e6 for stage, spent in self.spent.items()}
+
+
+class _Picture:
+    """A frame without pixels."""
+
+    width, height = _WIDTH, _HEIGHT
+
+    def write_rgb(self, out: Float32) -> None:
+        """Leave everything as it is."""
+
+    def luma(self, stride: int) -> UInt8:
+        """Return black."""
+        return np.zeros((_HEIGHT // stride, _WIDTH // stride), np.uint8)
+
+    def to_bgr(self) -> UInt8:
+        """Return black."""
+        return np.zeros((_HEIGHT, _WIDTH, 3), np.uint8)
+
+
+def measure_overhead(
+    cameras: int = 16, objects: int = 10, frames: int = 40, tick: Callable[[], None] = lambda: None
+) -> Overhead:
+    """Measure so many cameras with so many objects over `frames` frames each; `tick` is called per frame."""
+    watch = _Stopwatch()
+    bench = _Bench(cameras, objects, watch)
+    for number in range(frames):
+        for camera in range(cameras):
+            bench.one(camera, number)
+        tick()
+    return Overhead(
+        cameras,
+        objects,
+        watch.medians(),
+        measure_tracker(32, objects).frame_ms,
+        measure_motion().lively_ms,
+    )
+
+
+class _Bench:
+    """Everything between an engine's answer and the message, for several cameras."""
+
+    def __init__(self, cameras: int, objects: int, watch: _Stopwatch) -> None:
+        self._watch = watch
+        self._head = RawHead(0.7)
+        self._schedule = Schedule(lambda _model, _width, _height: _SHAPE)
+        self._placement = place(_WIDTH, _HEIGHT, _SHAPE)
+        self._tracker = Tracker()
+        self._messages = Messages("vigil", {MAIN_MODEL: Loaded("null", "null", "a bench")})
+        self._names = [f"camera_{number}" for number in range(cameras)]
+        self._answers = [_Answers(objects, seed) for seed in range(cameras)]
+        metrics = Metrics()
+        self._pipelines = [_pipeline(name, metrics) for name in self._names]
+        for name in self._names:
+            self._schedule.add(name, model=MAIN_MODEL, fps=1 / _PACE, weight=1, floor=0.1, now=0.0)
+
+    def one(self, camera: int, number: int) -> None:
+        """Take one frame all the way."""
+        watch, now = self._watch, number * _PACE
+        frame = Frame(self._names[camera], number, now, None, _Picture())
+        output = self._answers[camera].at(now)
+        with watch.time("schedule"):
+            self._schedule.offer(frame, now)
+            batch = self._schedule.take(now, {MAIN_MODEL: 1})
+            if batch is not None:
+                self._schedule.done(batch, 0.001)
+        with watch.time("head"):
+            [found] = self._head.decode([output], np.array([0.1], np.float32), _SHAPE)
+            found.xyxy[:] = to_frame(found.xyxy, self._placement, _WIDTH, _HEIGHT)
+        self._tell(self._pipelines[camera], frame, found)
+
+    def _tell(self, pipeline: CameraPipeline, frame: Frame, found: Detections) -> None:
+        watch = self._watch
+        with watch.time("filter"):
+            admitted = pipeline.admit(frame, found)
+        with watch.time("tracker"):
+            [tracks] = self._tracker.update([frame.camera], [frame.captured_at], [admitted])
+        with watch.time("scene"):
+            result, scene = pipeline.result(frame, admitted, tracks)
+        with watch.time("publish"):
+            self._messages.detections(result)
+            for event in scene.events:
+                self._messages.event(event)
+
+
+class _Answers:
+    """Raw outputs `(1, 4 + classes, anchors)` of an engine that sees people walk."""
+
+    def __init__(self, objects: int, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        self._output = np.zeros((1, 4 + _CLASSES, _ANCHORS), np.float32)
+        self._output[0, :2] = rng.uniform(0, _SHAPE[1], (2, _ANCHORS))
+        self._output[0, 2:4] = 8
+        self._output[0, 4:] = rng.uniform(0, 0.02, (_CLASSES, _ANCHORS))
+        self._anchors = rng.choice(_ANCHORS, objects, replace=False)
+        self._start = rng.uniform(0, (_SHAPE[1], _SHAPE[0]), (objects, 2))
+        self._velocity = rng.normal(0, 12, (objects, 2))
+        self._size = rng.uniform((14, 30), (30, 72), (objects, 2))
+        self._score = rng.uniform(0.55, 0.9, objects)
+
+    def at(self, now: float) -> Float32:
+        """Return the output at a time in seconds; valid until the next call."""
+        columns = self._output[0, :, self._anchors]
+        columns[:, :2] = (self._start + self._velocity * now) % (_SHAPE[1], _SHAPE[0])
+        columns[:, 2:4] = self._size
+        columns[:, 4] = self._score
+        self._output[0, :, self._anchors] = columns
+        return self._output
+
+
+def _pipeline(name: str, metrics: Metrics) -> CameraPipeline:
+    zones = {
+        f"zone_{n}": ZoneConfig.model_validate(
+            {"polygon": [[n / 4, 0.2], [n / 4 + 0.3, 0.1], [n / 4 + 0.35, 0.6], [n / 4, 0.9]]}
+        )
+        for n in range(3)
+    }
+    lines = {
+        f"line_{n}": LineConfig.model_validate({"from": [0.3 + n / 3, 0.1], "to": [0.3 + n / 3, 0.9]})
+        for n in range(2)
+    }
+    wanted = class_filter(name, DetectConfig(classes=["class 0"]), 0.5, _MODEL)
+    series = metrics.add_camera(name)
+    rules = Rules(TrackingConfig(), zones, lines)
+    bits = random.Random(name).getrandbits  # noqa: S311 -- ids of a bench
+    pipeline = CameraPipeline(name, _MODEL, wanted, rules, series, bits)
+    state = pipeline.state
+    series.aim(5.0, state.counts, state.zones, state.totals)
+    return pipeline

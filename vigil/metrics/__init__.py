@@ -1,0 +1,178 @@
+"""Every Prometheus series of vigil, in one injected object; hot-path handles are looked up once per camera.
+
+Counters count, nothing is exported twice, a camera's series exist from its start with value 0 and go when
+the camera goes.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from vigil import __version__
+from vigil.metrics.camera import CameraMetrics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vigil.core.types import Loaded
+
+_LATENCY = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0)
+_INFERENCE = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
+_BATCH = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Metrics:
+    """The daemon's series; one per process, handed to whoever counts."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        # A creation time beside every counter would be a quarter of the series.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # not annotated in the library
+        self.registry = registry or CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+        self._cameras: dict[str, CameraMetrics] = {}
+        self._build = self._gauge(
+            "build_info", "Version, model and engine; the value is always 1.", "version", "model", "engine"
+        )
+        self._define_camera_series()
+        self._define_engine_series()
+        self._define_sink_series()
+
+    def _define_camera_series(self) -> None:
+        self.camera_up = self._gauge("camera_up", "Whether the camera delivers frames.", "camera")
+        self.camera_state = self._gauge(
+            "camera_state", "1 for the state that the camera is in.", "camera", "state"
+        )
+        self.camera_condition = self._gauge(
+            "camera_condition", "1 for what the camera's picture is like.", "camera", "condition"
+        )
+        self.capture_fps = self._gauge(
+            "camera_capture_fps", "Frames per second from the camera, over 10 s.", "camera"
+        )
+        self.inference_fps = self._gauge(
+            "camera_inference_fps", "Inferred frames per second, over 10 s.", "camera"
+        )
+        self.target_fps = self._gauge(
+            "camera_target_fps", "Inferred frames per second that the configuration asks for.", "camera"
+        )
+        self.frame_age = self._gauge(
+            "camera_frame_age_seconds", "Age of the camera's newest frame.", "camera"
+        )
+        self.reconnects = self._counter(
+            "camera_reconnects", "Captures that ended and are tried again.", "camera", "reason"
+        )
+        self.captured = self._counter("frames_captured", "Frames that arrived.", "camera")
+        self.decoded = self._counter("frames_decoded", "Frames that were decoded.", "camera")
+        self.frames_inferred = self._counter(
+            "frames_inferred", "Frames that went through the model.", "camera"
+        )
+        self.dropped = self._counter(
+            "frames_dropped",
+            "Frames that did not: not_due (unwanted), quiet (nothing moves), overwritten (overload), faults.",
+            "camera",
+            "reason",
+        )
+        self.detections = self._counter("detections", "Detections by label.", "camera", "label")
+        self.objects = self._gauge("objects", "Confirmed objects in view now.", "camera", "label")
+        self.events = self._counter("events", "Events that began, by label.", "camera", "label")
+        self.zone_objects = self._gauge(
+            "zone_objects", "Confirmed objects in a zone now.", "camera", "zone", "label"
+        )
+        self.line_crossings = self._counter(
+            "line_crossings", "Objects that crossed a line.", "camera", "line", "label", "direction"
+        )
+        self.capture_to_publish = self._histogram(
+            "capture_to_publish_seconds",
+            "From a frame's arrival to its result being published.",
+            _LATENCY,
+            "camera",
+        )
+        self.decode_cpu = self._counter("decode_cpu_seconds", "CPU time of capture and decoding.", "camera")
+
+    def _define_engine_series(self) -> None:
+        self.inference_seconds = self._histogram(
+            "inference_seconds", "One batch: preparing, running, reading the boxes.", _INFERENCE
+        )
+        self.batch_size = self._histogram("batch_size", "Frames in a batch.", _BATCH)
+        self.saturation = self._gauge(
+            "saturation_ratio", "Engine time that cameras ask for over what there is; over 1 they get less."
+        )
+        self.engine_failures = self._counter(
+            "engine_failures", "Engines that failed and were started again.", "device"
+        )
+        self.reload_successful = self._gauge(
+            "config_last_reload_successful", "Whether the last reload of the configuration was taken over."
+        )
+        self.reload_time = self._gauge(
+            "config_last_reload_success_timestamp_seconds", "Unix time of the last successful reload."
+        )
+        self.threads_abandoned = self._counter("capture_threads_abandoned", "Capture threads that hung.")
+
+    def _define_sink_series(self) -> None:
+        self.mqtt_connected = self._gauge("mqtt_connected", "Whether the broker is connected.")
+        self.mqtt_published = self._counter("mqtt_published", "Messages given to the broker's connection.")
+        self.mqtt_dropped = self._counter("mqtt_dropped", "Messages that were not published.", "reason")
+        self.bus_dropped = self._counter("bus_dropped", "Messages that a slow sink lost.", "sink")
+        for reason in ("disconnected", "slow_broker"):
+            self.mqtt_dropped.labels(reason)
+
+    def describe(self, loaded: Iterable[Loaded]) -> None:
+        """Say what runs: a series per model."""
+        for each in loaded:
+            self._build.labels(__version__, each.model, each.engine).set(1)
+
+    def add_camera(self, camera: str) -> CameraMetrics:
+        """Create a camera's series at 0; `CameraMetrics.aim` adds those of what it reports."""
+        self._cameras[camera] = CameraMetrics(self, camera)
+        return self._cameras[camera]
+
+    def camera(self, camera: str) -> CameraMetrics | None:
+        """Return the handles of a camera; nothing for one that has just gone."""
+        return self._cameras.get(camera)
+
+    def remove_camera(self, camera: str) -> None:
+        """Remove a camera's series."""
+        self._cameras.pop(camera).remove()
+
+    def reloaded(self, *, successful: bool) -> None:
+        """Note how a reload, or the first load, of the configuration ended."""
+        self.reload_successful.set(successful)
+        if successful:
+            self.reload_time.set(time.time())
+
+    def sink_dropped(self, sink: str) -> None:
+        """Count a message that a slow sink lost."""
+        self.bus_dropped.labels(sink).inc()
+
+    def inferred(self, frames: int, seconds: float) -> None:
+        """Count a batch."""
+        self.inference_seconds.observe(seconds)
+        self.batch_size.observe(frames)
+
+    def render(self) -> bytes:
+        """Return the exposition text, rates and ages brought up to date."""
+        for camera in list(self._cameras.values()):
+            camera.refresh()
+        return generate_latest(self.registry)
+
+    def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
+        return Gauge(f"vigil_{name}", help_text, labels, registry=self.registry)
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(f"vigil_{name}", help_text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"vigil_{name}", help_text, labels, registry=self.registry, buckets=buckets)
