@@ -307,6 +307,8 @@ class Supervisor:
             round(unit.metrics.capture_fps, 2),
             round(unit.metrics.inference_fps, 2),
             _target(unit.config),
+            unit.watch.moving,
+            unit.watch.quiet,
             dict(unit.pipeline.counts),
         )
 

@@ -27,7 +27,8 @@ async def test_three_streams_reach_the_broker(tmp_path: Path) -> None:
         config = tmp_path / "vigil.yaml"
         cameras = "\n".join(f"  {name}: {{url: {url}}}" for name, url in urls.items())
         config.write_text(
-            f"mqtt: {{host: 127.0.0.1}}\ndefaults: {{detect: {{fps: {FPS}}}}}\ncameras:\n{cameras}\n"
+            "mqtt: {host: 127.0.0.1}\n"
+            f"defaults: {{detect: {{fps: {FPS}, when: always}}}}\ncameras:\n{cameras}\n"
         )
         async with (
             recorder(broker) as heard,

@@ -88,7 +88,7 @@ def config_of(folder: Path, urls: Mapping[str, str], fps: float) -> Path:
     path = folder / "vigil.yaml"
     path.write_text(
         f"model: {{size: 96}}\ndefaults:\n  open_timeout: 2s\n  read_timeout: 3s\n"
-        f"  detect: {{fps: {fps}, classes: [person]}}\ncameras:\n{cameras}"
+        f"  detect: {{fps: {fps}, classes: [person], when: always}}\ncameras:\n{cameras}"
     )
     return path
 

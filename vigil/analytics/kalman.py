@@ -26,7 +26,7 @@ AXES = 4
 # Standard deviations in units of the box's mean side, so that near and far objects behave alike;
 # one value per axis. Chosen on noisy ground truth of pedestrians at 25, 10 and 5 boxes a second.
 _MEASUREMENT = np.array([0.05, 0.05, 0.06, 0.06])
-_FIRST_VELOCITY = np.array([1.0, 0.5, 0.3, 0.3])
+_FIRST_VELOCITY = np.array([4.0, 4.0, 1.0, 1.0])
 """Per second: what an object seen once may do."""
 _ACCELERATION = np.array([0.4, 0.25, 0.1, 0.1])
 """Per second and square root of a second: how much a velocity wanders."""

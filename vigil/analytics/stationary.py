@@ -5,7 +5,8 @@ most of the smaller of its box and its place lies outside the other, or the box 
 that something covers makes a box smaller and leaves it within its place, so a passer-by does not set a car
 in motion.
 
-When no track shows a stationary object any more, it is waited for:
+When no track shows a stationary object any more, it is waited for, unless it was out of its place when last
+seen, which is to have left:
 - behind what covers it as long as `patience`, after which it is taken to have gone unseen;
 - in plain view no longer than it had stood there: who sat down for a minute and left is not there for five
   more, and a car of last night is not a new one because the detector missed it for a few minutes. Time in
@@ -77,6 +78,11 @@ class Stationary(Rows):
         """Which objects `(n,)` are stationary."""
         return np.asarray(self.rows["still"])
 
+    @property
+    def _rests(self) -> Bools:
+        """Which stationary objects `(n,)` were in their place when last seen, not on their way out of it."""
+        return np.asarray(self.rows["still"] & np.isinf(self.rows["moving"]))
+
     def due(self, time: float) -> bool:
         """Tell whether it is time to look again: what stands is not looked at in every frame."""
         return self._time is None or not 0 <= time - self._time < _LOOK - SLACK
@@ -108,7 +114,7 @@ class Stationary(Rows):
         if not np.count_nonzero(lost):
             return lost
         stood = objects.rows["last"] - rows["since"]
-        patient = rows["still"] & (rows["unseen"] <= self._patience) & (rows["plain"] <= stood)
+        patient = self._rests & (rows["unseen"] <= self._patience) & (rows["plain"] <= stood)
         return np.asarray(lost & ~patient)
 
     def taken_over(self, objects: Objects) -> Sequence[tuple[int, int]]:
@@ -119,7 +125,7 @@ class Stationary(Rows):
             return []
         overlap = overlaps(objects.rows["box"][new], objects.rows["box"][old])
         overlap = np.maximum(
-            overlap, overlaps(objects.rows["box"][new], self.rows["place"][old]) * self.still[old]
+            overlap, overlaps(objects.rows["box"][new], self.rows["place"][old]) * self._rests[old]
         )
         excess = overlap - self._needed(objects, new, old)
         pairs = []
@@ -132,7 +138,7 @@ class Stationary(Rows):
 
     def _needed(self, objects: Objects, new: NDArray[np.intp], old: NDArray[np.intp]) -> Floats:
         """Return the overlap `(new, old)` from which on the two are one, infinite where they cannot be."""
-        rows, still, called = objects.rows, self.still[old], objects.rows["class_id"][new]
+        rows, still, called = objects.rows, self._rests[old], objects.rows["class_id"][new]
         related = self._kin[called][:, rows["class_id"][old]]
         # What the frame shows as one class is not also another box of that class.
         other_name = called[:, None] != rows["seen_as"][old]

@@ -42,6 +42,8 @@ class Watch:
         self._looked = self._present_until = 0.0
         self._clock = 0.0  # from wall-clock seconds of frames to monotonic ones, which nobody sets
         self._turn = 0.0
+        self.quiet = False
+        """Whether the latest frame was spared, because nothing moves."""
 
     def settle(self, motion: MotionConfig, *, gate: bool, fps: float) -> None:
         """Go by these settings from the next frame on; `fps` is how often the camera is inferred."""
@@ -66,8 +68,10 @@ class Watch:
         self._clock = now - frame.captured_at
         moving = self._look(frame, now)
         if self._gate.awake(moving=moving, present=now <= self._present_until, now=now):
+            self.quiet = False
             self._taker.offer(frame)
         else:
+            self.quiet = True
             self._metrics.dropped("quiet")
 
     def inferred(self, frame: Frame, *, active: bool) -> None:
@@ -84,6 +88,7 @@ class Watch:
 
     def away(self) -> None:
         """Note that the camera is away: nothing moves that nobody sees."""
+        self.quiet = False
         if self._state.clear():
             self._on_motion(False)
 

@@ -247,6 +247,9 @@ class CameraView:
     capture_fps: float
     inference_fps: float
     target_fps: float
+    motion: bool
+    quiet: bool
+    """Whether its frames are spared just now, because nothing moves."""
     counts: Mapping[str, int]
 
 

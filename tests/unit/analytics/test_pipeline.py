@@ -231,6 +231,60 @@ def test_one_cameras_mistake_is_its_own(
     assert results(house.show("a", 10.0, person(200)))[0].counts["person"] == 0
 
 
+@pytest.mark.parametrize(
+    "step",
+    ["objects.Objects.follow", "confirm.Confirmation.grow", "lines.Lines.update", "events.Chronicle.due"],
+)
+def test_mistake_half_way_through_a_frame_ends_what_was_told(
+    house: House, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Wherever it strikes, each event that was told ends, once and no other does, and counting goes on."""
+    begun = events(house.stand("a", 200))
+    with monkeypatch.context() as broken:
+        broken.setattr(f"vigil.analytics.{step}", lambda *_: 1 / 0)
+        told = house.show("a", 1.0, person(200), person(900))
+        assert house.show("a", 1.2, person(200), person(900)) == []
+    assert [(event.id, event.type, event.end_time) for event in events(told)] == [
+        (begun[0].id, EventType.END, 1.0)
+    ]
+    assert results(told) == []
+    assert house.value("objects", camera="a", label="person") == 0
+    assert house.pipelines.forget("a", 2.0) == []
+    house.pipeline("a").resume()
+    assert [event.type for event in events(house.stand("a", 200, since=3.0))] == [EventType.NEW]
+
+
+def test_frame_in_flight_begins_no_track(house: House) -> None:
+    """Who is seen after the camera came back was not seen before it."""
+    house.pipelines.forget("a", 0.0)
+    house.stand("a", 200)
+    house.pipeline("a").resume()
+    (begun,) = events(house.stand("a", 200, since=1.4))
+    assert begun.start_time == 1.4
+
+
+def test_end_never_overtakes_its_beginning(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A camera is forgotten before a batch or after its results are published, not between the two."""
+    order: list[str] = []
+
+    def forget() -> None:
+        house.pipelines.forget("a", 1.0)
+        order.append("forgotten")
+
+    loop = threading.Thread(target=forget)
+
+    def publish(told: Sequence[BusMessage]) -> None:
+        loop.start()
+        loop.join(0.05)
+        order.append("published")
+        house.published.append(told)
+
+    monkeypatch.setattr(house.pipelines, "_publish", publish)
+    house.show("a", 0.0, person(200))
+    loop.join(PATIENCE)
+    assert order == ["published", "forgotten"]
+
+
 def test_watchers_hear_whether_anything_may_move(house: House) -> None:
     """Somebody keeps a camera awake, an empty picture does not."""
     house.show("a", 0.0)

@@ -146,3 +146,24 @@ def test_clock_that_is_set_puts_nobody_to_sleep(monkeypatch: pytest.MonkeyPatch)
     stage.play(5)
     stage.watch.inferred(frame("a", 0, stage.clock.now + 5e8 + 3600), active=False)
     assert stage.play(20) >= 1
+
+
+def test_new_settings_do_not_end_motion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What moves when a camera is retuned is held on for the new time, though the picture is learnt anew."""
+    stage = Stage(monkeypatch)
+    stage.play(5)
+    stage.play(1, square=100, step=30)
+    stage.watch.settle(MotionConfig.model_validate({"hold": "4s"}), gate=True, fps=FPS)
+    stage.play(3)
+    assert stage.told == [True]
+    stage.play(2)
+    assert stage.told == [True, False]
+
+
+def test_motion_that_is_looked_for_no_more_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing would ever end a motion of before."""
+    stage = Stage(monkeypatch)
+    stage.play(5)
+    stage.play(1, square=100, step=30)
+    stage.watch.settle(MotionConfig(enabled=False), gate=True, fps=FPS)
+    assert not stage.watch.moving

@@ -45,6 +45,8 @@ DRIVE = CameraView(
     10.0,
     5.0,
     5.0,
+    True,
+    False,
     {"person": 1},
 )
 
