@@ -81,7 +81,7 @@ class Supervisor:
 
         Lines count on from `totals`, by camera.
         """
-        self._totals = totals or {}
+        self._totals = dict(totals or {})
         self._loop = loop
         self._pipelines = pipelines
         self._bus = bus
@@ -137,7 +137,7 @@ class Supervisor:
 
     def totals(self) -> dict[str, Totals]:
         """Return the crossings of every camera's lines, for whoever keeps them."""
-        return {name: unit.pipeline.state.totals for name, unit in self._units.items()}
+        return {**self._totals, **{name: unit.pipeline.state.totals for name, unit in self._units.items()}}
 
     def _end_events(self) -> None:
         """Leave no subscriber with an open event: vigil stops."""
@@ -273,6 +273,7 @@ class Supervisor:
         await self._stop(unit)
         self._loop.remove_camera(name)
         self._bus.publish(self._pipelines.forget(name, time.time()))
+        self._totals[name] = unit.pipeline.state.totals  # it may come back
         self._pipelines.remove(name)
         self._metrics.remove_camera(name)
         self._bus.publish([CameraGone(name)])

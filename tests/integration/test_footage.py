@@ -6,12 +6,16 @@ be held against the truth in seconds, with the settings that a user gets without
 
 from __future__ import annotations
 
+import json
 import random
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from tests.support.assets import asset
 from tests.support.fakes import FakeImage
 from tests.support.footage_truth import seen, truth
 from vigil.analytics.filters import class_filter
@@ -26,6 +30,7 @@ from vigil.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from vigil.core.types import BusMessage
 
@@ -144,3 +149,24 @@ def test_two_replays_tell_the_same(clip: str) -> None:
     )
     assert first == second
     assert first
+
+
+def test_replay_of_the_person_clip_counts_as_people_do(tmp_path: Path) -> None:
+    """`vigil replay` with real inference counts the six who leave, one event each, and draws a copy."""
+    clip = asset("clips/one-by-one-person-detection.mp4")
+    if clip is None:
+        pytest.skip("VIGIL_ASSETS has no one-by-one-person-detection.mp4")
+    config = tmp_path / "vigil.yaml"
+    config.write_text(
+        "cameras: {cam: {url: rtsp://10.0.0.5/s, detect: {fps: 5, classes: [person]},"
+        " lines: {exit: {from: [0.75, 0.3], to: [0.75, 1]}}}}"
+    )
+    command = [sys.executable, "-m", "vigil", "replay", str(clip), "-c", str(config)]
+    drawn = [*command, "--annotate", str(tmp_path / "out.mp4")]
+    text = subprocess.run(drawn, check=True, capture_output=True, text=True).stdout
+    assert "line exit person in 0, out 6" in " ".join(text.split())
+    assert (tmp_path / "out.mp4").stat().st_size > 100_000
+    text = subprocess.run([*command, "--json"], check=True, capture_output=True, text=True).stdout
+    events = [json.loads(line) for line in text.splitlines() if line.strip()]
+    assert [event["type"] for event in events].count("new") == 6
+    assert [event["type"] for event in events].count("end") == 6

@@ -20,8 +20,9 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
     for floor in (
         "__main__",
         "cli",
-        "cli_models",  # commands that `cli` registers
+        "cli_models cli_replay",  # commands that `cli` registers
         "bench fleet samples",
+        "replay",
         "process offline console",
         "app",
         "launch",  # what `cli` hands to `app`; it imports for types only
@@ -51,8 +52,8 @@ OWNERS: dict[str, frozenset[str]] = {
     "faster_coco_eval": frozenset({"inference.accuracy"}),
     "torch": frozenset({"inference.backends.ultralytics"}),
     "ultralytics": frozenset({"inference.backends.ultralytics", "inference.convert"}),
-    "typer": frozenset({"cli", "cli_models"}),
-    "rich": frozenset({"console", "cli_models"}),
+    "typer": frozenset({"cli", "cli_models", "cli_replay"}),
+    "rich": frozenset({"console", "cli_models", "cli_replay"}),
     "prometheus_client": frozenset({"metrics", "web.routes.status"}),
     "yaml": frozenset({"config"}),
     "pydantic": frozenset({"config"}),

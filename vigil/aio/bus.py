@@ -57,6 +57,7 @@ class Bus(Generic[T]):
         self._loop = asyncio.get_running_loop()
         self._subscriptions: list[Subscription[T]] = []
         self._on_drop = on_drop
+        self._from_threads: deque[Sequence[T]] = deque()
 
     def subscribe(self, name: str, *, capacity: int = 1000) -> Subscription[T]:
         """Return a new subscription whose drops are counted under `name`."""
@@ -74,15 +75,27 @@ class Bus(Generic[T]):
             self._subscriptions.remove(subscription)
 
     def publish(self, items: Sequence[T]) -> None:
-        """Give every subscription these messages, in order. Only in the loop's own thread."""
-        for subscription in self._subscriptions:
-            for item in items:
-                subscription.push(item)
+        """Give every subscription these messages, in order, after what threads published before.
+
+        Only in the loop's own thread.
+        """
+        self._take_from_threads()
+        self._push(items)
 
     def publish_threadsafe(self, items: Sequence[T]) -> None:
         """Publish from any other thread, with one wake-up of the loop for all of `items`."""
+        self._from_threads.append(items)
         try:
-            self._loop.call_soon_threadsafe(self.publish, items)
+            self._loop.call_soon_threadsafe(self._take_from_threads)
         except RuntimeError:
             # The loop is closed: an abandoned thread came back after shutdown.
             return
+
+    def _take_from_threads(self) -> None:
+        while self._from_threads:
+            self._push(self._from_threads.popleft())
+
+    def _push(self, items: Sequence[T]) -> None:
+        for subscription in self._subscriptions:
+            for item in items:
+                subscription.push(item)

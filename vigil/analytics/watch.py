@@ -31,8 +31,18 @@ class FrameTaker(Protocol):
 class Watch:
     """One camera's motion and gate; frames come from its capture thread, the rest from anywhere."""
 
-    def __init__(self, taker: FrameTaker, metrics: CameraMetrics, on_motion: Callable[[bool], None]) -> None:
-        """`on_motion(on)` is called from the thread in which motion begins or ends."""
+    def __init__(
+        self,
+        taker: FrameTaker,
+        metrics: CameraMetrics,
+        on_motion: Callable[[bool], None],
+        now: Callable[[], float] | None = None,
+    ) -> None:
+        """`on_motion(on)` is called from the thread in which motion begins or ends.
+
+        `now()` is the time in seconds: the monotonic clock's, or that of a recording.
+        """
+        self._now = now or time.monotonic
         self._taker = taker
         self._metrics = metrics
         self._on_motion = on_motion
@@ -48,7 +58,7 @@ class Watch:
     def settle(self, motion: MotionConfig, *, gate: bool, fps: float) -> None:
         """Go by these settings from the next frame on; `fps` is how often the camera is inferred."""
         self._turn = 1 / fps
-        now = time.monotonic()
+        now = self._now()
         self._detector = MotionDetector(motion.masks, motion.sensitivity) if motion.enabled else None
         state = MotionState(motion.hold)
         # What moves is held on over new settings, whose detector has yet to learn the picture.
@@ -64,7 +74,7 @@ class Watch:
 
     def offer(self, frame: Frame) -> None:
         """Look for motion, and pass a frame on that is worth it; called from the capture thread."""
-        now = time.monotonic()
+        now = self._now()
         self._clock = now - frame.captured_at
         moving = self._look(frame, now)
         if self._gate.awake(moving=moving, present=now <= self._present_until, now=now):
@@ -77,14 +87,14 @@ class Watch:
     def inferred(self, frame: Frame, *, active: bool) -> None:
         """Note that a frame was inferred, and whether it shows anything that may move on."""
         # A wall clock that is set meanwhile must not take the frame into the future.
-        captured = min(frame.captured_at + self._clock, time.monotonic())
+        captured = min(frame.captured_at + self._clock, self._now())
         self._gate.inferred(captured)
         if active:
             self._present_until = captured + max(_PRESENT, _PRESENT_TURNS * self._turn)
 
     def live(self) -> None:
         """Note that the camera has connected."""
-        self._gate.connected(time.monotonic())
+        self._gate.connected(self._now())
 
     def away(self) -> None:
         """Note that the camera is away: nothing moves that nobody sees."""

@@ -198,9 +198,13 @@ class CameraIntroduced:
         """Tell whether a result reports just this, and is none of before the camera was retuned."""
         return (
             result.counts.keys() == self.counts.keys()
-            and result.zones.keys() == self.zones.keys()
-            and result.totals.lines.keys() == self.totals.lines.keys()
+            and _keys(result.zones) == _keys(self.zones)
+            and _keys(result.totals.lines) == _keys(self.totals.lines)
         )
+
+
+def _keys(table: Mapping[str, Mapping[str, object]]) -> set[tuple[str, str]]:
+    return {(name, label) for name, labels in table.items() for label in labels}
 
 
 @dataclass(frozen=True, slots=True)

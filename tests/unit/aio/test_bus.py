@@ -81,6 +81,20 @@ async def test_threads_publish_whole_batches() -> None:
     thread.join(PATIENCE)
 
 
+async def test_loop_does_not_overtake_threads() -> None:
+    """What a thread published comes before what the loop publishes afterwards, and once."""
+    bus: Bus[int] = Bus()
+    subscription = bus.subscribe("sink")
+    thread = threading.Thread(target=bus.publish_threadsafe, args=([1],))
+    thread.start()
+    thread.join(PATIENCE)
+    bus.publish([2])
+    await asyncio.sleep(1)
+    bus.publish([3])
+    assert subscription.drain() == [1, 2, 3]
+    assert subscription.drain() == []
+
+
 def test_thread_that_outlives_the_loop_is_let_go() -> None:
     """Publishing into a closed loop is no error: an abandoned thread may come back that late."""
 

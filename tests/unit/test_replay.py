@@ -1,0 +1,110 @@
+"""Recordings through a camera's pipeline: which frames are looked at, and the same events on every run."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tests.support.fakes import MODEL, FakeEngine, FakeImage
+from tests.support.household import config_of
+from tests.support.serving import service
+from vigil.core.events import EventType
+from vigil.errors import CannotStartError
+from vigil.replay import Replay, subject
+from vigil.video.source import Picture
+
+if TYPE_CHECKING:
+    from vigil.core.types import Float32, UInt8
+    from vigil.replay import Moment
+
+NOISE = np.random.default_rng(3).integers(-2, 3, (720, 1280))
+
+
+class Still(FakeImage):
+    """A grey picture in which nothing moves; its value tells the engine whether somebody is in it."""
+
+    def __init__(self, *, somebody: bool) -> None:
+        super().__init__(value=0.9 if somebody else 0.1)
+
+    def luma(self, stride: int) -> UInt8:
+        """Return the coarse picture."""
+        return (100 + NOISE).astype(np.uint8)[::stride, ::stride]
+
+
+def answer(batch: Float32) -> Float32:
+    """See a person in the middle of bright pictures."""
+    output = np.zeros((len(batch), 4 + len(MODEL.names), 3), np.float32)
+    height, width = batch.shape[2:]
+    bright = batch[:, 0, height // 2, width // 2] > 0.5
+    output[bright, :5, 0] = width / 2, height / 2, 64, 64, 0.9
+    return output
+
+
+def clip(seconds: float, fps: float = 10, *, somebody: tuple[float, float] = (0, 1e9)) -> list[Picture]:
+    """Return a recording with a person in it for a while."""
+    times = [number / fps for number in range(round(seconds * fps))]
+    return [Picture(0.0, at, Still(somebody=somebody[0] <= at < somebody[1])) for at in times]
+
+
+def replay(workers: int = 1, **detect: object) -> Replay:
+    """Return a replay for a camera that looks for people five times a second, gate and all."""
+    config = config_of({"drive": {"detect": {"classes": ["person"], "fps": 5, **detect}}})
+    served = service(FakeEngine(answer, workers=workers))
+    return Replay(subject(config, None), served, random.Random(0).getrandbits)  # noqa: S311 -- the same ids
+
+
+def looked_at(moments: list[Moment]) -> list[float]:
+    """Return the times of the frames that were inferred."""
+    return [moment.frame.captured_at for moment in moments if moment.result is not None]
+
+
+def test_frames_are_chosen_at_the_cameras_rate() -> None:
+    """Of ten pictures a second every second one is looked at, by the recording's own time."""
+    times = looked_at(list(replay(when="always").moments(clip(4))))
+    assert len(times) == pytest.approx(20, abs=1)
+    assert np.diff(times) == pytest.approx(0.2)
+
+
+def test_every_event_ends_with_the_recording() -> None:
+    """Somebody who is there to the last makes one event, which ends once."""
+    player = replay(when="always")
+    events = [event for moment in player.moments(clip(3)) for event in moment.events]
+    events += player.close()
+    assert [event.type.value for event in events if event.type is not EventType.UPDATE] == ["new", "end"]
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_replays_are_the_same_to_the_last_digit(workers: int) -> None:
+    """Two runs, with however many workers, tell the same events with the same ids."""
+    runs = []
+    for number in (1, workers):
+        moments = replay(number, when="always").moments(clip(6, somebody=(1, 4)))
+        runs.append([repr(event) for moment in moments for event in moment.events])
+    assert runs[0] == runs[1]
+    assert runs[0]
+
+
+def test_quiet_stretches_are_spared_as_live() -> None:
+    """Where nothing moves and nobody is, a picture is looked at every ten seconds after the first one."""
+    moments = list(replay(when="motion").moments(clip(42, somebody=(1e9, 1e9))))
+    late = [at for at in looked_at(moments) if at > 1]
+    assert np.diff(late) == pytest.approx(10, abs=0.3)
+    assert len(moments) == pytest.approx(42 * 5, abs=2)
+
+
+def test_recording_of_nothing_tells_nothing() -> None:
+    """A recording without a picture has no steps."""
+    assert list(replay().moments([])) == []
+
+
+def test_camera_is_named_or_the_only_one() -> None:
+    """With several cameras one has to be named, and it has to be one of them."""
+    two = config_of({"drive": {}, "door": {}})
+    assert subject(config_of({"drive": {}}), None).name == "drive"
+    assert subject(two, "door").name == "door"
+    for name in (None, "attic"):
+        with pytest.raises(CannotStartError, match="drive, door"):
+            subject(two, name)

@@ -1,0 +1,135 @@
+"""`vigil replay`: what a configuration makes of recordings, for tuning zones and thresholds."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path  # noqa: TC003 -- typer reads the annotations
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from vigil import log
+from vigil.config.load import load
+from vigil.config.model import LogConfig
+from vigil.console import download_bar, err, frame_bar, out
+from vigil.core.events import EventType
+from vigil.core.types import MAIN_MODEL
+from vigil.errors import CannotStartError, VigilError
+from vigil.inference.store import Store, cache_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from vigil.core.events import Event, Totals
+    from vigil.inference.service import Service
+    from vigil.replay import Moment, Subject
+    from vigil.sinks.messages import Messages
+
+
+def replay(
+    videos: Annotated[list[Path], typer.Argument(help="Recordings.", exists=True, dir_okay=False)],
+    *,
+    config: Annotated[Path, typer.Option("--config", "-c", help="The YAML file that names the cameras.")],
+    camera: Annotated[str | None, typer.Option(help="Whose zones, lines and settings to use.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per event, as on MQTT.")] = False,
+    annotate: Annotated[
+        Path | None, typer.Option(help="Copy with boxes, ids, trails, zones and counts drawn in (.mp4).")
+    ] = None,
+) -> None:
+    """Play recordings through a camera's zones, lines and events, as fast as the machine can."""
+    from vigil.inference.service import open_service  # noqa: PLC0415 -- `vigil version` need not load a runtime
+    from vigil.replay import subject  # noqa: PLC0415 -- as above
+
+    log.set_up(LogConfig(level="warning"))
+    if annotate is not None and len(videos) > 1:
+        raise CannotStartError("--annotate: makes one file; play one recording at a time with it")
+    settings = load(config, os.environ)
+    seen = subject(settings, camera)
+    with download_bar(seen.model.name) as progress:
+        weights = Store(os.environ).resolve(seen.model.name, progress)
+    service = open_service(weights, seen.model, cache_folder(os.environ))
+    failed = False
+    for video in videos:
+        try:
+            _play(seen, service, video, annotate, as_json=as_json)
+        except VigilError as error:
+            failed = True
+            err.print(f"{video}: {error}", style="red", markup=False)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _play(camera: Subject, service: Service, video: Path, target: Path | None, *, as_json: bool) -> None:
+    """Play one recording and print its events, and what it comes to."""
+    from vigil.offline import pictures  # noqa: PLC0415 -- as in `replay`
+    from vigil.replay import Replay  # noqa: PLC0415 -- as in `replay`
+    from vigil.sinks.messages import Messages  # noqa: PLC0415 -- as in `replay`
+
+    messages = Messages("vigil", {MAIN_MODEL: service.loaded})
+    # Seeded: the same recording gives the same ids.
+    player = Replay(camera, service, random.Random(0).getrandbits)  # noqa: S311 -- no secrets
+    counted: Counter[str] = Counter()
+
+    def told(events: Sequence[Event]) -> None:
+        for event in events:
+            counted[event.label] += event.type is EventType.NEW
+            _print(event, player.now, messages, as_json=as_json)
+
+    with ExitStack() as stack:
+        tick = stack.enter_context(frame_bar(str(video)))
+        draw = _drawer(camera, target, stack)
+        for moment in player.moments(pictures(video)):
+            tick()
+            draw(moment)
+            told(moment.events)
+        totals = player.pipeline.state.totals
+        told(player.close())
+    if not as_json:
+        out.print(_summary(video, counted, totals))
+
+
+def _print(event: Event, now: float, messages: Messages, *, as_json: bool) -> None:
+    if as_json:
+        text = json.dumps(json.loads(messages.event(event).payload))
+    else:
+        place = f" in {', '.join(event.zones)}" if event.zones else ""
+        still = ", stationary" if event.stationary else ""
+        text = f"{now:8.2f} s  {event.type:6}  {event.label} #{event.track_id}{place}{still}"
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _drawer(camera: Subject, target: Path | None, stack: ExitStack) -> Callable[[Moment], None]:
+    """Return what draws a moment into the annotated copy, or does nothing without one."""
+    from vigil.analytics.annotate import Painter  # noqa: PLC0415 -- as in `replay`
+    from vigil.video.write import VideoWriter  # noqa: PLC0415 -- as in `replay`
+
+    if target is None:
+        return lambda _moment: None
+    painter, writers = Painter(camera.config.zones, camera.config.lines), dict[str, VideoWriter]()
+
+    def draw(moment: Moment) -> None:
+        seconds = moment.frame.captured_at
+        picture = painter.paint(moment.frame.image.to_bgr(), moment.result, seconds)
+        if "one" not in writers:
+            height, width = picture.shape[:2]
+            writers["one"] = stack.enter_context(VideoWriter(target, width, height))
+        writers["one"].write(picture, seconds)
+
+    return draw
+
+
+def _summary(video: Path, events: Counter[str], totals: Totals) -> Table:
+    """Return what a recording came to."""
+    table = Table(title=str(video), box=None, header_style="bold", title_justify="left")
+    for column in ("what", "label", "number"):
+        table.add_column(column)
+    for label, number in sorted(events.items()):
+        table.add_row("events", label, str(number))
+    for line, labels in totals.lines.items():
+        for label, crossed in labels.items():
+            table.add_row(f"line {line}", label, f"in {crossed.inwards}, out {crossed.outwards}")
+    return table
