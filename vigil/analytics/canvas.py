@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
@@ -44,7 +45,7 @@ class Canvas:
         self.bgr = bgr.copy()
         self.height, self.width = bgr.shape[:2]
         unit = max(self.width, self.height) / 1280
-        self.stroke = max(1, round(2 * unit))
+        self.stroke = max(1, math.ceil(2 * unit))
         self._scale = max(0.45, 0.6 * unit)
         self._ink = max(1, round(1.3 * unit))
         self._taken: list[tuple[int, int, int, int]] = []
@@ -99,7 +100,8 @@ class Canvas:
         left, top = self._free(places, width, height)
         self._taken.append((left, top, left + width, top + height))
         # What lies over the picture's edge is cut off by OpenCV.
-        cv2.rectangle(self.bgr, (left, top), (left + width, top + height), colour[::-1], cv2.FILLED)
+        corner = (left + width - 1, top + height - 1)
+        cv2.rectangle(self.bgr, (left, top), corner, colour[::-1], cv2.FILLED)
         ink = (0, 0, 0) if sum(colour) / 3 > _DARK_TEXT_FROM else (255, 255, 255)
         (_, tall), _ = cv2.getTextSize(text, _FONT, self._scale, self._ink)
         spot = (left + self._margin, top + tall + self._margin // 2 + 1)

@@ -94,6 +94,7 @@ class InferenceLoop:
         """Infer a camera no more."""
         with self._changed:
             self._schedule.remove(camera)
+            self._unreadable.discard(camera)
 
     def offer(self, frame: Frame) -> None:
         """Take a camera's newest frame; it is kept only if it is wanted. Called by capture threads."""

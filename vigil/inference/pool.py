@@ -78,9 +78,9 @@ class Work(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Turn:
-    """What a worker has in hand, since when, and for how long at most."""
+    """What a worker has in hand, the first of it now; since when, and for how long at most."""
 
-    batch: Batch
+    batches: Sequence[Batch]
     since: float
     timeout: float
 
@@ -185,19 +185,27 @@ class Pool:
         """Give back what hanging workers have in hand; from now on it is no longer theirs."""
         with self._lock:
             turns, self._turns = list(self._turns.values()), {}
-        for turn in turns:
-            self._work.failed(turn.batch, EngineHungError("the engine did not answer"))
+        for batch in (batch for turn in turns for batch in turn.batches):
+            self._work.failed(batch, EngineHungError("the engine did not answer"))
 
     def _serve(self, stop: threading.Event) -> None:
         """Take, infer and deliver batches until told to stop. Runs in a worker's thread."""
         _step_back()
         letterboxes: dict[str, Letterbox] = {}
         while (batch := self._work.next_batch(self, stop)) is not None:
-            self._one(self.services[batch.model], letterboxes, batch)
+            batches: Sequence[Batch] = [batch]
+            while batches:
+                batches = self._first(self.services[batch.model], letterboxes, batches)
 
-    def _one(self, service: Service, letterboxes: dict[str, Letterbox], batch: Batch) -> None:
-        """Infer one batch; raises what the engine raises, unless a smaller batch may do."""
-        turn = _Turn(batch, time.monotonic(), service.timeout)
+    def _first(
+        self, service: Service, letterboxes: dict[str, Letterbox], batches: Sequence[Batch]
+    ) -> Sequence[Batch]:
+        """Infer the first of these batches and return those to go on with; none when they were taken back.
+
+        Raises what the engine raises, unless a smaller batch may do; the others have failed with it then.
+        """
+        batch, *rest = batches
+        turn = _Turn(batches, time.monotonic(), service.timeout)
         me = threading.get_ident()
         with self._lock:
             self._turns[me] = turn
@@ -207,29 +215,26 @@ class Pool:
             images = [frame.image for frame in batch.frames]
             found = service.detector.detect(letterboxes[batch.model], images, batch.floors, batch.shape)
         except PixelsError as error:
-            if self._returned(me, turn):
-                self._one_by_one(service, letterboxes, batch, error)
+            if not self._returned(me, turn):
+                return ()
+            if len(batch.frames) > 1:  # one of them is of no use, and does not say which
+                return [*batch.singles(), *rest]
+            self._work.failed(batch, error)
+            return rest
         except Exception as error:
             if self._returned(me, turn):
-                self._work.failed(batch, error)
+                for each in batches:
+                    self._work.failed(each, error)
             if not (isinstance(error, EngineMemoryError) and service.detector.halve_batch(len(batch.frames))):
                 raise
             log.warning(
                 "engine on %s: %s; at most %d frames at once from now on", self.device, error, service.limit
             )
-        else:
-            if self._returned(me, turn):
-                self._work.deliver(batch, found, time.monotonic() - turn.since)
-
-    def _one_by_one(
-        self, service: Service, letterboxes: dict[str, Letterbox], batch: Batch, error: PixelsError
-    ) -> None:
-        """Give each frame a turn of its own: one of them is of no use, and does not say which."""
-        if len(batch.frames) == 1:
-            self._work.failed(batch, error)
-        else:
-            for single in batch.singles():
-                self._one(service, letterboxes, single)
+            return ()
+        if not self._returned(me, turn):
+            return ()
+        self._work.deliver(batch, found, time.monotonic() - turn.since)
+        return rest
 
     def _returned(self, me: int, turn: _Turn) -> bool:
         """Note that a worker came back; false for one that nobody waits for any more."""

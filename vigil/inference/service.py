@@ -66,9 +66,9 @@ def open_service(weights: Path, settings: ModelConfig, cache: Path | None) -> Se
     def open_detector() -> Detector:
         return _detector(chooser.choose(weights, settings).engine, settings)
 
-    detector = _detector(chosen.engine, settings)
-    shape = detector.shape_of(*_USUAL)
     try:
+        detector = _detector(chosen.engine, settings)
+        shape = detector.shape_of(*_USUAL)
         tuned = tune(chosen.engine, shape, chosen.digest, settings, Measurements(cache))
     except EngineError as error:
         raise CannotStartError(

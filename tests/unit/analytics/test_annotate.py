@@ -7,10 +7,39 @@ import numpy as np
 import pytest
 
 from tests.support.fakes import MODEL, boxes
-from vigil.analytics.annotate import annotate, encode_jpeg
-from vigil.core.types import Detections
+from tests.support.scenes import line, zone
+from vigil.analytics.annotate import Painter, annotate, encode_jpeg
+from vigil.analytics.canvas import Canvas
+from vigil.core.events import Crossings, Totals
+from vigil.core.types import Detections, Result, UInt8
 
 BLACK = np.zeros((720, 1280, 3), np.uint8)
+LINES = {"door": line([0.5, 0.2], [0.5, 0.8])}
+"""Drawn downwards, so that `in` leads to the picture's left."""
+ZONES = {"gate": zone([[0.1, 0.1], [0.4, 0.1], [0.4, 0.9], [0.1, 0.9]])}
+
+
+def result(
+    seen: Detections | None = None, *, people: int = 0, crossed: Crossings | None = None, track: int = 7
+) -> Result:
+    """Return what is known of a frame; all boxes belong to one track."""
+    detections = Detections.empty() if seen is None else seen
+    detections.tracker_id[:] = track
+    totals = Totals({"door": {"person": crossed or Crossings()}})
+    zones = {"gate": {"person": people}}
+    return Result("drive", 1, 0.0, 1280, 720, MODEL, detections, {"person": people}, (), zones, totals)
+
+
+def painted(*results: Result | None, apart: float = 0.2) -> UInt8:
+    """Return the last of some pictures, drawn one after the other."""
+    painter = Painter(ZONES, LINES)
+    return [painter.paint(BLACK, each, number * apart) for number, each in enumerate(results)][-1]
+
+
+def changed(one: UInt8, other: UInt8) -> tuple[float, float]:
+    """Return the mean x and y, in fractions, of the pixels in which two pictures differ."""
+    rows, columns = np.nonzero((one != other).any(axis=2))
+    return float(columns.mean()) / one.shape[1], float(rows.mean()) / one.shape[0]
 
 
 def test_box_is_drawn_on_a_copy() -> None:
@@ -44,3 +73,60 @@ def test_jpeg_holds_the_picture() -> None:
     assert data.startswith(b"\xff\xd8")
     assert back is not None
     assert np.abs(back.astype(int) - picture).max() < 8
+
+
+def test_plates_do_not_cover_each_other() -> None:
+    """Five texts for one place are all there in full, in a picture with room for them."""
+    canvas, colours = Canvas(BLACK), [(10, 200 + number, 90) for number in range(5)]
+    for colour in colours:
+        canvas.plate("person 12  0.87", colour, [(600, 300)])
+    areas = [int((canvas.bgr == np.array(colour[::-1])).all(axis=2).sum()) for colour in colours]
+    width, height = canvas.size_of("person 12  0.87")
+    assert len(set(areas)) == 1
+    assert areas[0] > 0.6 * width * height
+
+
+def test_zone_is_tinted_and_shows_what_lies_under_it() -> None:
+    """A zone's area is a little brighter, what is outside stays as it was."""
+    drawn = painted(result())
+    assert 0 < drawn[500, 300].max() < 80
+    assert not drawn[650, 900].any()
+
+
+def test_counts_of_a_line_stand_where_they_lead() -> None:
+    """`in` is written to the right of whoever walks along the line, `out` to the left."""
+    before = painted(result())
+    assert changed(painted(result(crossed=Crossings(inwards=5))), before)[0] < 0.5
+    assert changed(painted(result(crossed=Crossings(outwards=5))), before)[0] > 0.5
+
+
+def test_counts_stay_while_nobody_looks() -> None:
+    """Of a frame that was not inferred all counts are still drawn, and that nothing moves."""
+    busy = result(people=2, crossed=Crossings(3, 4))
+    x, y = changed(painted(busy, None, apart=0.0), painted(busy, busy, apart=0.0))
+    assert x < 0.2
+    assert y > 0.9
+
+
+def test_trail_shows_where_somebody_walked_and_fades() -> None:
+    """From where the feet were to where they are there is a line, and none of who was there too long ago."""
+    here, there = (boxes((left, 400, left + 40, 600, 0.9, 0)) for left in (800, 1000))
+    between = np.s_[590:610, 880:960]
+    assert painted(result(here), result(there))[between].any()
+    assert not painted(result(here), result(there), apart=5.0)[between].any()
+    assert not painted(result(here), result(there, track=8))[between].any()
+
+
+def test_identity_is_written_in_a_replay_only() -> None:
+    """A track's number is part of the text of a painted box, and not of an annotated one."""
+    seen = boxes((800, 300, 1000, 600, 0.9, 0))
+    assert (painted(result(seen, track=1)) != painted(result(seen, track=8))).any()
+    tracked = Detections(seen.xyxy, seen.confidence, seen.class_id, np.array([3], np.int32))
+    assert (annotate(BLACK, tracked, MODEL.names) == annotate(BLACK, seen, MODEL.names)).all()
+
+
+@pytest.mark.parametrize("size", [(16, 16), (64, 4000), (2160, 3840)])
+def test_everything_can_be_painted_at_any_size(size: tuple[int, int]) -> None:
+    """Tiny and huge pictures take zones, lines and objects without an error."""
+    seen = boxes((-9, -9, 9e3, 9e3, 1, 1))
+    assert Painter(ZONES, LINES).paint(np.zeros((*size, 3), np.uint8), result(seen), 3.0).any()

@@ -22,8 +22,9 @@ from vigil.inference.engine import EngineError, EngineMemoryError
 from vigil.inference.pool import EngineHungError, EngineLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Iterator, Sequence
 
+    from tests.support.serving import Answer
     from vigil.core.types import Detections, Float32, Frame
     from vigil.inference.letterbox import Letterbox
 
@@ -654,3 +655,56 @@ def test_workers_never_take_back_what_a_process_steps_back() -> None:
     thread.join(PATIENCE)
     before, worker = nice
     assert worker == min(before + 5, 19)
+
+
+async def test_engine_that_fails_at_a_single_frame_takes_nobody_with_it() -> None:
+    """When a batch was taken apart and the engine fails at one of its frames, the others come back too."""
+    gate = Gate()
+    sizes: list[int] = []
+
+    def answer(batch: Float32) -> Float32:
+        sizes.append(len(batch))
+        gate.pass_through()
+        if len(sizes) > 1:
+            raise BROKEN
+        return one_person(batch)
+
+    lab = Bench({MAIN_MODEL: Engines(answer, one_person).service}, cameras="abcd")
+    async with lab.running(), asyncio.timeout(PATIENCE):
+        lab.loop.offer(frame("d", 1))
+        await reached(gate)
+        for camera in "ac":
+            lab.loop.offer(frame(camera, 1))
+        lab.loop.offer(frame("b", 1, image=Unreadable()))
+        upload = asyncio.ensure_future(lab.loop.detect(FakeImage(), 0.5))
+        await asyncio.sleep(0)
+        gate.open()
+        assert await raised(upload) is BROKEN
+        await until(lambda: lab.failures() == 1)
+        for camera in "abc":
+            lab.loop.offer(frame(camera, 2))
+        await until(lambda: len(lab.handler.seen) == 4)
+
+
+async def test_engine_that_hangs_at_a_single_frame_takes_nobody_with_it(clock: Clock) -> None:
+    """When a batch was taken apart and a worker hangs at one of its frames, the others come back too."""
+    first, hang = Gate(), Hang()
+    calls: Iterator[Answer] = iter([held(first), hang])
+    lab = bench(Engines(next(calls), one_person, timeout=30))
+    async with lab.running(), asyncio.timeout(PATIENCE):
+        lab.loop.offer(frame("b", 1))
+        await reached(first)
+        clock.now += 1
+        lab.loop.offer(frame("a", 1))
+        lab.loop.offer(frame("b", 2, image=Unreadable()))
+        upload = asyncio.ensure_future(lab.loop.detect(FakeImage(), 0.5))
+        await asyncio.sleep(0)
+        first.open()
+        await reached(hang.gate)
+        clock.now += 31
+        assert isinstance(await raised(upload), EngineHungError)
+        clock.now += 1
+        for camera in "ab":
+            lab.loop.offer(frame(camera, 3))
+        await until(lambda: len(lab.handler.seen) == 3)
+        await hang.let_go()
