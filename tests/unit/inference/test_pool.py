@@ -690,7 +690,7 @@ async def test_engine_that_hangs_at_a_single_frame_takes_nobody_with_it(clock: C
     """When a batch was taken apart and a worker hangs at one of its frames, the others come back too."""
     first, hang = Gate(), Hang()
     calls: Iterator[Answer] = iter([held(first), hang])
-    lab = bench(Engines(next(calls), one_person, timeout=30))
+    lab = bench(Engines(lambda batch: next(calls)(batch), one_person, timeout=30))  # noqa: PLW0108 -- another at each call
     async with lab.running(), asyncio.timeout(PATIENCE):
         lab.loop.offer(frame("b", 1))
         await reached(first)
