@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def replay(
-    videos: Annotated[list[Path], typer.Argument(help="Recordings.", exists=True, dir_okay=False)],
+    videos: Annotated[list[Path], typer.Argument(help="Recordings.")],
     *,
     config: Annotated[Path, typer.Option("--config", "-c", help="The YAML file that names the cameras.")],
     camera: Annotated[str | None, typer.Option(help="Whose zones, lines and settings to use.")] = None,
@@ -89,7 +89,8 @@ def _play(camera: Subject, service: Service, video: Path, target: Path | None, *
         totals = player.pipeline.state.totals
         told(player.close())
     if not as_json:
-        out.print(_summary(video, counted, totals))
+        out.print(f"\n{video}", markup=False, highlight=False, soft_wrap=True)
+        out.print(_summary(counted, totals))
 
 
 def _print(event: Event, now: float, messages: Messages, *, as_json: bool) -> None:
@@ -122,11 +123,9 @@ def _drawer(camera: Subject, target: Path | None, stack: ExitStack) -> Callable[
     return draw
 
 
-def _summary(video: Path, events: Counter[str], totals: Totals) -> Table:
+def _summary(events: Counter[str], totals: Totals) -> Table:
     """Return what a recording came to."""
-    table = Table(title=str(video), box=None, header_style="bold", title_justify="left")
-    for column in ("what", "label", "number"):
-        table.add_column(column)
+    table = Table("what", "label", "number", box=None, header_style="bold")
     for label, number in sorted(events.items()):
         table.add_row("events", label, str(number))
     for line, labels in totals.lines.items():

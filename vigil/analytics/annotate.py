@@ -34,7 +34,7 @@ def annotate(bgr: UInt8, detections: Detections, names: Sequence[str]) -> UInt8:
     """Return a copy of an `(h, w, 3)` BGR picture with boxes, labels and confidences drawn in."""
     canvas = Canvas(bgr)
     _boxes(canvas, detections, names, with_ids=False)
-    return canvas.bgr
+    return canvas.finished()
 
 
 def encode_jpeg(bgr: UInt8, quality: int = 85) -> bytes:
@@ -64,7 +64,7 @@ class Painter:
         if result is not None:
             self._draw_trails(canvas, result, seconds)
             _boxes(canvas, result.detections, result.model.names, with_ids=True)
-        return canvas.bgr
+        return canvas.finished()
 
     def _draw_zones(self, canvas: Canvas) -> None:
         polygons = {name: [canvas.spot(p) for p in zone.polygon] for name, zone in self._zones.items()}
@@ -114,12 +114,15 @@ class Painter:
 
 
 def _boxes(canvas: Canvas, detections: Detections, names: Sequence[str], *, with_ids: bool) -> None:
-    """Draw all boxes first and all plates after them, which are not to be crossed."""
-    found = list(zip(detections.xyxy.tolist(), detections.class_id.tolist(), strict=True))
-    for box, class_id in found:
+    """Draw boxes with what they are and how sure that is."""
+    for box, class_id, score, track in zip(
+        detections.xyxy.tolist(),
+        detections.class_id.tolist(),
+        detections.confidence.tolist(),
+        detections.tracker_id.tolist(),
+        strict=True,
+    ):
         canvas.rectangle(box, _colour(class_id))
-    scores, tracks = detections.confidence.tolist(), detections.tracker_id.tolist()
-    for (box, class_id), score, track in zip(found, scores, tracks, strict=True):
         number = f" {track}" if with_ids and track != UNTRACKED else ""
         text = f"{names[class_id]}{number}  {score:.2f}"
         canvas.plate(text, _colour(class_id), _around(canvas, box, text))

@@ -49,6 +49,8 @@ class Canvas:
         self._scale = max(0.45, 0.6 * unit)
         self._ink = max(1, round(1.3 * unit))
         self._taken: list[tuple[int, int, int, int]] = []
+        """Corners of the plates, `left, top, right, bottom`, in the order of `_plates`."""
+        self._plates: list[tuple[str, Colour]] = []
 
     def spot(self, fraction: Sequence[float]) -> Spot:
         """Return where a point in fractions of the picture lies."""
@@ -95,13 +97,22 @@ class Canvas:
         return width + 2 * self._margin, height + base + self._margin
 
     def plate(self, text: str, colour: Colour, places: Sequence[Spot]) -> None:
-        """Write a text where none is yet: its upper left corner at a free one of `places`, or near it."""
+        """Plan a text where none is yet: its upper left corner at the first free of `places`, or near it."""
         width, height = self.size_of(text)
         left, top = self._free(places, width, height)
         self._taken.append((left, top, left + width, top + height))
-        # What lies over the picture's edge is cut off by OpenCV.
-        corner = (left + width - 1, top + height - 1)
-        cv2.rectangle(self.bgr, (left, top), corner, colour[::-1], cv2.FILLED)
+        self._plates.append((text, colour))
+
+    def finished(self) -> UInt8:
+        """Return the picture with its plates, which lie over everything that was drawn."""
+        for (text, colour), corners in zip(self._plates, self._taken, strict=True):
+            self._write(text, colour, corners)
+        return self.bgr
+
+    def _write(self, text: str, colour: Colour, corners: tuple[int, int, int, int]) -> None:
+        left, top, right, bottom = corners
+        # OpenCV draws the last row and column too, and cuts off what lies over the picture's edge.
+        cv2.rectangle(self.bgr, (left, top), (right - 1, bottom - 1), colour[::-1], cv2.FILLED)
         ink = (0, 0, 0) if sum(colour) / 3 > _DARK_TEXT_FROM else (255, 255, 255)
         (_, tall), _ = cv2.getTextSize(text, _FONT, self._scale, self._ink)
         spot = (left + self._margin, top + tall + self._margin // 2 + 1)

@@ -80,10 +80,22 @@ def test_plates_do_not_cover_each_other() -> None:
     canvas, colours = Canvas(BLACK), [(10, 200 + number, 90) for number in range(5)]
     for colour in colours:
         canvas.plate("person 12  0.87", colour, [(600, 300)])
-    areas = [int((canvas.bgr == np.array(colour[::-1])).all(axis=2).sum()) for colour in colours]
+    drawn = canvas.finished()
+    areas = [int((drawn == np.array(colour[::-1])).all(axis=2).sum()) for colour in colours]
     width, height = canvas.size_of("person 12  0.87")
     assert len(set(areas)) == 1
     assert areas[0] > 0.6 * width * height
+
+
+def test_plates_lie_over_what_is_drawn_after_them() -> None:
+    """A box that comes after a text does not cross it."""
+    canvas, alone = Canvas(BLACK), Canvas(BLACK)
+    for each in (canvas, alone):
+        each.plate("gate", (24, 28, 36), [(600, 300)])
+    canvas.rectangle((590, 310, 700, 400), (66, 133, 244))
+    width, height = canvas.size_of("gate")
+    area = np.s_[300 : 300 + height, 600 : 600 + width]
+    assert (canvas.finished()[area] == alone.finished()[area]).all()
 
 
 def test_zone_is_tinted_and_shows_what_lies_under_it() -> None:
