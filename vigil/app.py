@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vigil.aio.bus import Bus
 from vigil.aio.threads import call_in_thread
 from vigil.analytics.pipeline import Pipelines
-from vigil.core.types import MAIN_MODEL
+from vigil.core.types import MAIN_MODEL, ProfileCommand
 from vigil.daemon import LiveDaemon
 from vigil.inference.loop import InferenceLoop
 from vigil.inference.service import open_service
@@ -16,13 +16,14 @@ from vigil.inference.store import cache_folder
 from vigil.ledger import Ledger, ledger_path
 from vigil.messaging import Messaging
 from vigil.metrics import Metrics
+from vigil.profiles import Choice, Profiles
 from vigil.reload import Reload
 from vigil.supervisor import Supervisor
 from vigil.systemd import Notifier
 from vigil.web.server import WebServer
 
 if TYPE_CHECKING:
-    from vigil.core.types import BusMessage
+    from vigil.core.types import BusMessage, Command
     from vigil.inference.service import Service
     from vigil.launch import Setup
 
@@ -32,7 +33,8 @@ async def run(setup: Setup) -> None:
 
     Raises `CannotStartError`, alone or in an exception group, when something that it needs is missing.
     """
-    config = setup.config
+    choice = Choice()
+    config = setup.config.under(choice.pick(setup.config))
     metrics, systemd = Metrics(), Notifier(setup.environ)
     bus: Bus[BusMessage] = Bus(on_drop=metrics.sink_dropped)
     services = await call_in_thread(lambda: open_services(setup), name="open-models")
@@ -42,22 +44,27 @@ async def run(setup: Setup) -> None:
     loop = InferenceLoop(services, pipelines, metrics)
     ledger = Ledger(ledger_path(setup.path, setup.environ))
     supervisor = Supervisor(config, loop, pipelines, bus, metrics, ledger.read())
-    messaging = Messaging(config.mqtt, loaded, bus, metrics, supervisor.request)
-    reload = Reload(config, setup.load_again, supervisor, messaging, metrics)
-    daemon = LiveDaemon(loop, supervisor, reload, metrics)
+    messaging = Messaging(
+        config.mqtt, loaded, bus, metrics, lambda command: obey(command, supervisor, profiles)
+    )
+    reload = Reload(setup.config, setup.load_again, supervisor, messaging, metrics, choice.pick)
+    reload.check_profiles(setup.config)
+    profiles = Profiles(choice, reload, bus)
+    daemon = LiveDaemon(loop, supervisor, reload, profiles, metrics)
     web = WebServer(daemon, config.http)
     await messaging.start()
     try:
         await web.start()
         # Stopped in the opposite order, so that what the others say last still reaches the broker.
         async with asyncio.TaskGroup() as sinks:
-            sinks.create_task(messaging.run(supervisor.announce), name="mqtt")
+            sinks.create_task(messaging.run(lambda: announce(supervisor, profiles)), name="mqtt")
             async with asyncio.TaskGroup() as group:
                 group.create_task(loop.run(), name="inference")
                 group.create_task(supervisor.run(), name="supervisor")
                 group.create_task(ledger.run(supervisor.totals), name="ledger")
                 group.create_task(web.run(), name="web")
                 group.create_task(reload.run(setup.path, setup.reload_requested, setup.loaded), name="reload")
+                group.create_task(profiles.run(), name="profiles")
                 group.create_task(systemd.feed_watchdog(daemon.healthy), name="watchdog")
                 daemon.started = True
                 systemd.notify("READY=1")
@@ -65,6 +72,20 @@ async def run(setup: Setup) -> None:
     finally:
         systemd.notify("STOPPING=1")
         await messaging.stop()
+
+
+def obey(command: Command, supervisor: Supervisor, profiles: Profiles) -> None:
+    """Hand a wish to the part that can fulfil it."""
+    if isinstance(command, ProfileCommand):
+        profiles.request(command)
+    else:
+        supervisor.request(command)
+
+
+def announce(supervisor: Supervisor, profiles: Profiles) -> None:
+    """Tell the bus everything that a new publisher has to know."""
+    supervisor.announce()
+    profiles.announce()
 
 
 def open_services(setup: Setup) -> dict[str, Service]:

@@ -11,9 +11,18 @@ from vigil.video.upload import decode_picture
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vigil.core.types import CameraCommand, CameraView, Detections, Image, Model
+    from vigil.core.types import (
+        CameraCommand,
+        CameraView,
+        Detections,
+        Image,
+        Model,
+        ProfileCommand,
+        ProfileView,
+    )
     from vigil.inference.loop import InferenceLoop
     from vigil.metrics import Metrics
+    from vigil.profiles import Profiles
     from vigil.reload import Reload
     from vigil.supervisor import Supervisor
 
@@ -24,10 +33,18 @@ _STUCK_AFTER = 10.0
 class LiveDaemon:
     """Answers the web's questions from the parts that know."""
 
-    def __init__(self, loop: InferenceLoop, supervisor: Supervisor, reload: Reload, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        loop: InferenceLoop,
+        supervisor: Supervisor,
+        reload: Reload,
+        profiles: Profiles,
+        metrics: Metrics,
+    ) -> None:
         self._loop = loop
         self._supervisor = supervisor
         self._reload = reload
+        self._profiles = profiles
         self._metrics = metrics
         self.started = False
 
@@ -81,6 +98,14 @@ class LiveDaemon:
     async def reload(self) -> str:
         """Take over the configuration file as it is now and return what changed; raises `VigilError`."""
         return str(await self._reload.reload())
+
+    def profile(self) -> ProfileView:
+        """Return which profile is in force, and why."""
+        return self._profiles.view()
+
+    async def choose_profile(self, command: ProfileCommand) -> ProfileView:
+        """Switch; raises `KeyError` if unknown, `VigilError` for a profile that cannot be had."""
+        return await self._profiles.choose(command)
 
     async def decode(self, data: bytes) -> Image:
         """Return the pixels of an uploaded picture; raises `VigilError` that says what is wrong with it."""

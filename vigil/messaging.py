@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from vigil.aio.bus import Bus
     from vigil.config.model import MqttConfig
-    from vigil.core.types import BusMessage, CameraCommand, Loaded
+    from vigil.core.types import BusMessage, Command, Loaded
     from vigil.metrics import Metrics
 
 _LOCAL = "127.0.0.1"
@@ -31,7 +31,7 @@ class Messaging:
         loaded: Mapping[str, Loaded],
         bus: Bus[BusMessage],
         metrics: Metrics,
-        on_command: Callable[[CameraCommand], None],
+        on_command: Callable[[Command], None],
     ) -> None:
         self._settings = settings
         self._loaded = loaded

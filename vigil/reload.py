@@ -1,4 +1,8 @@
-"""Taking over a changed configuration while everything runs: all of it, or nothing."""
+"""Taking over a changed configuration while everything runs: all of it, or nothing.
+
+What is in force is the file's configuration under the profile whose time it is. So the change of a profile is
+a reload without a file.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import TYPE_CHECKING
 from vigil import log as logging_setup
 from vigil.config.diff import diff
 from vigil.config.watch import changes as file_changes
-from vigil.errors import VigilError
+from vigil.errors import CannotStartError, VigilError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +29,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+def _no_profile(_config: Config) -> None:
+    """Take the cameras as the file has them."""
+
+
 class Reload:
     """Loads the configuration again when its file changes, on SIGHUP, or when somebody asks."""
 
@@ -35,19 +43,44 @@ class Reload:
         supervisor: Supervisor,
         messaging: Messaging,
         metrics: Metrics,
+        pick: Callable[[Config], str | None] = _no_profile,
     ) -> None:
-        self._config = config
+        """`config` is the file's; `pick` says which of its profiles is in force, now and at each reload."""
+        self._file = config
+        self._pick = pick
+        self._profile = pick(config)
+        self._config = config.under(self._profile)
         self._load_again = load_again
         self._supervisor = supervisor
         self._messaging = messaging
         self._metrics = metrics
         self._busy = asyncio.Lock()
+        self.profile_in_doubt = asyncio.Event()
+        """Set when another profile may be wanted, or in force: a file was taken over, or somebody asked."""
         metrics.reloaded(successful=True)
 
     @property
     def config(self) -> Config:
         """The configuration that is in force."""
         return self._config
+
+    @property
+    def file(self) -> Config:
+        """The same without any profile."""
+        return self._file
+
+    @property
+    def profile(self) -> str | None:
+        """The profile that is in force."""
+        return self._profile
+
+    def check_profiles(self, config: Config) -> None:
+        """Raise `CannotStartError` for a profile that could not be taken over when its time comes."""
+        for name in config.profiles:
+            try:
+                self._supervisor.filters(config.under(name))
+            except CannotStartError as error:
+                raise CannotStartError(f"profiles.{name}: {error}") from error
 
     async def run(self, path: Path, requested: asyncio.Event, loaded: Identity | None = None) -> None:
         """Reload whenever the file at `path` changes or `requested` is set, until cancelled.
@@ -70,9 +103,20 @@ class Reload:
             self._metrics.reloaded(successful=True)
             return changes
 
-    async def _take_over(self, config: Config) -> Changes:
+    async def follow(self) -> bool:
+        """Take over the profile whose time it is; tell whether it is another. Raises `VigilError`."""
+        async with self._busy:
+            if self._pick(self._file) == self._profile:
+                return False
+            await self._take_over(self._file)
+            return True
+
+    async def _take_over(self, file: Config) -> Changes:
         """Check what can fail, then change what changed."""
+        profile = self._pick(file)
+        config = file.under(profile)
         changes = diff(self._config, config)
+        self.check_profiles(file)
         if changes.mqtt:
             self._messaging.check(config.mqtt)
         await self._supervisor.apply(config, changes)
@@ -80,7 +124,10 @@ class Reload:
             logging_setup.set_up(config.log)
         if changes.mqtt:
             self._messaging.apply(config.mqtt)
-        self._config = config
+        if profile != self._profile:
+            log.info("profile: %s", profile or "none")
+        self._config, self._file, self._profile = config, file, profile
+        self.profile_in_doubt.set()
         log.info("configuration taken over: %s", changes)
         for key in changes.needs_restart:
             log.warning("%s takes effect only when vigil starts again", key)

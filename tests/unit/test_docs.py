@@ -22,6 +22,7 @@ from vigil.config.model import HttpConfig
 from vigil.core.events import Crossings, Event, EventType, Totals
 from vigil.core.types import (
     Action,
+    CameraCommand,
     CameraHealth,
     CameraState,
     CameraStatus,
@@ -29,6 +30,7 @@ from vigil.core.types import (
     Condition,
     Detections,
     Model,
+    ProfileView,
     Result,
 )
 from vigil.metrics import Metrics
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from vigil.config.model import CameraConfig
-    from vigil.core.types import CameraCommand, Image
+    from vigil.core.types import Image, ProfileCommand
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs/guide/cameras.md"
@@ -134,6 +136,14 @@ class StillDaemon:
     async def reload(self) -> str:
         """Change nothing."""
         return ""
+
+    def profile(self) -> ProfileView:
+        """Return that there is none."""
+        return ProfileView(None, "auto", (), None)
+
+    async def choose_profile(self, command: ProfileCommand) -> ProfileView:
+        """Know no profile."""
+        raise KeyError(command.wanted)
 
     async def decode(self, data: bytes) -> Image:
         """Return a black pixel for anything."""
@@ -277,6 +287,7 @@ def test_the_mqtt_page_has_every_topic() -> None:
     said = [
         messages.daemon_status(online=True),
         messages.info(["drive"]),
+        messages.profile("night"),
         *messages.camera_health(HEALTHY),
         messages.detections(result),
         *messages.objects("drive", {"person": 1}),
@@ -294,7 +305,8 @@ def test_the_mqtt_page_has_every_topic() -> None:
     assert set(re.findall(r"^\| `(vigil/\S+)` \| (\w+) \| (\d) \|", page, re.MULTILINE)) == rows
     commanded = messages.commands.replace("+", "<camera>")
     assert f"| `{commanded}` | `ON`" in page
-    assert messages.command(commanded, b"OFF").camera == "<camera>"
+    assert f"| `{messages.profile_command}` | a profile's name" in page
+    assert messages.command(commanded, b"OFF") == CameraCommand("<camera>", Action.DISABLE)
 
 
 def test_the_mqtt_page_shows_the_payload_of_detections() -> None:

@@ -27,10 +27,11 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "app",
         "launch",  # what `cli` hands to `app`; it imports for types only
         "daemon",
+        "profiles",
         "reload",
         "supervisor messaging ledger",
         "video inference analytics sinks web",
-        "log",  # its set-up takes `config.model.LogConfig`
+        "log daytime",  # the log's set-up takes `config.model.LogConfig`, the calendar its windows
         "config metrics systemd",
         "core",
         "aio",
@@ -55,6 +56,7 @@ OWNERS: dict[str, frozenset[str]] = {
     "typer": frozenset({"cli", "cli_models", "cli_replay"}),
     "rich": frozenset({"console", "cli_models", "cli_replay"}),
     "prometheus_client": frozenset({"metrics", "web.routes.status"}),
+    "astral": frozenset({"daytime"}),
     "yaml": frozenset({"config"}),
     "pydantic": frozenset({"config"}),
     "pydantic_core": frozenset({"config"}),

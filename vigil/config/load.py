@@ -1,7 +1,8 @@
 """From a YAML file and the environment to a checked `Config`, or to everything that is wrong with them.
 
 The way: bytes -> text -> tree with places -> variables expanded -> overrides put over it -> defaults merged
-into cameras -> pydantic. Problems of all steps are collected and reported together, at their place.
+into cameras, and each profile's changes over every camera -> pydantic. Problems of all steps are collected
+and reported together, at their place.
 """
 
 from __future__ import annotations
@@ -70,12 +71,12 @@ def _text(path: Path) -> str:
 
 
 def _assemble(tree: Tree, environ: Mapping[str, str], shape: Schema, problems: list[Problem]) -> Table:
-    """Return the whole configuration as one tree, `defaults` merged into every camera."""
+    """Return the whole configuration as one tree, each camera whole, as it is and under each profile."""
     if not isinstance(tree, Table):
         raise ConfigError([*problems, tree.place.problem("is not a mapping; begin with `cameras:`")])
     root = _sections(expand(tree, environ, problems), shape)
     root = _sections(override(_table(root), environ, shape, problems), shape)
-    return _with_defaults(_table(root))
+    return _with_profiles(_with_defaults(_table(root)), problems)
 
 
 def _sections(tree: Tree, shape: Schema | None) -> Tree:
@@ -102,6 +103,45 @@ def _with_defaults(root: Table) -> Table:
         if isinstance(entry.value, Table):
             cameras = cameras.with_value(name, _merged(_for_camera(defaults, entry.value), entry.value))
     return root.with_value("cameras", cameras)
+
+
+def _with_profiles(root: Table, problems: list[Problem]) -> Table:
+    """Return the tree with every camera in every profile: its own keys, and over them what changes."""
+    profiles, cameras = root.get("profiles"), root.get("cameras")
+    if not isinstance(profiles, Table) or not isinstance(cameras, Table):
+        return root
+    for name, entry in profiles.entries.items():
+        if isinstance(entry.value, Table):
+            profiles = profiles.with_value(name, _profile(entry.value, cameras, problems))
+    return root.with_value("profiles", profiles)
+
+
+def _profile(profile: Table, cameras: Table, problems: list[Problem]) -> Table:
+    """Return a profile whose `cameras` are whole; notes cameras that there are not."""
+    changes = {key: profile.get(key) or Table(profile.place, {}) for key in ("defaults", "cameras")}
+    general, single = changes["defaults"], changes["cameras"]
+    if not isinstance(general, Table):
+        problems.append(general.place.problem("is not a mapping; write the keys that change of every camera"))
+    rest = Table(profile.place, {key: e for key, e in profile.entries.items() if key != "defaults"})
+    if not isinstance(single, Table):
+        return rest  # what stands there is told when the profile is checked
+    known = ", ".join(cameras.entries)
+    problems += [
+        single.entries[name].key.problem(f"is none of `cameras`; there is {known}")
+        for name in single.entries.keys() - cameras.entries.keys()
+    ]
+    whole = {
+        name: Entry(entry.key, _changed(_changed(entry.value, general), single.get(name)))
+        for name, entry in cameras.entries.items()
+    }
+    return rest.with_value("cameras", Table(single.place, whole))
+
+
+def _changed(camera: Tree, changes: Tree | None) -> Tree:
+    """Return a camera under some changes; what is no mapping, a mistake, takes its place to be told."""
+    if isinstance(camera, Table) and isinstance(changes, Table):
+        return _merged(camera, changes)
+    return camera if changes is None or isinstance(changes, Table) else changes
 
 
 def _merged(base: Table, own: Table) -> Table:
@@ -142,11 +182,22 @@ def _validated(root: Table, folder: Path, shape: Schema, problems: list[Problem]
 
 def _mismatches(config: Config, root: Table) -> Iterator[Problem]:
     """Yield what is right by itself and does not fit the rest."""
-    for name, camera in config.cameras.items():
+    yield from _unknown_models(config.cameras, config, root, [])
+    for name, profile in config.profiles.items():
+        yield from _unknown_models(profile.cameras, config, root, ["profiles", name])
+        if config.location is None and any(window.needs_sun for window in profile.when):
+            place = root.at(["profiles", name, "when"])
+            yield place.problem("follows the sun; write `location` with `latitude` and `longitude`")
+
+
+def _unknown_models(
+    cameras: Mapping[str, CameraConfig], config: Config, root: Table, above: list[str]
+) -> Iterator[Problem]:
+    known = ", ".join(config.models) or "none; leave it out, or add it under `models`"
+    for name, camera in cameras.items():
         model = camera.detect.model
         if model is not None and model not in config.models:
-            known = ", ".join(config.models) or "none; leave it out, or add it under `models`"
-            place = root.at(["cameras", name, "detect", "model"])
+            place = root.at([*above, "cameras", name, "detect", "model"])
             yield place.problem(f'"{model}" is none of `models`; there is {known}')
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
+    ConfigDict,
     Field,
     SecretStr,
     StringConstraints,
@@ -31,6 +32,7 @@ from vigil.config.address import (
     split_address,
 )
 from vigil.config.analytics import Filters, Lines, Masks, MotionConfig, TrackingConfig, Zones
+from vigil.config.profiles import AUTO, NONE, LocationConfig, Schedule, part_of
 from vigil.config.section import Section
 from vigil.config.units import (
     NO_BOOLEAN,
@@ -322,6 +324,40 @@ def _at_least_one(cameras: object) -> object:
     return cameras
 
 
+def _partial(schema: dict[str, Any]) -> None:
+    """Show a profile as a file has it: `defaults` beside the cameras, and only what it changes of them."""
+    of_one = part_of(CameraConfig)
+    properties = schema["properties"]
+    properties["cameras"] = {
+        **{key: value for key, value in properties["cameras"].items() if key != "patternProperties"},
+        "patternProperties": dict.fromkeys(properties["cameras"]["patternProperties"], of_one),
+    }
+    properties["defaults"] = {
+        **part_of(CameraDefaults),
+        "description": "What changes of every camera; a camera's own changes win, key by key.",
+    }
+
+
+class ProfileConfig(Schedule):
+    """A named set of changes: every camera as it is while the profile is in force.
+
+    The file has only what changes, `defaults` and `cameras`; `load` puts the rest of each camera under it.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_partial)
+
+    cameras: dict[CameraName, CameraConfig] = Field(
+        default_factory=dict, description="What changes of single cameras, by name."
+    )
+
+
+def _without_reserved(profiles: object) -> object:
+    """Refuse the two names that mean something else where a profile is chosen."""
+    if isinstance(profiles, dict) and (taken := {AUTO, NONE} & profiles.keys()):
+        raise wrong(f"has a profile called `{min(taken)}`, which means something else; choose another name")
+    return profiles
+
+
 class Config(Section):
     """The whole configuration."""
 
@@ -338,3 +374,17 @@ class Config(Section):
         json_schema_extra={"x-expects": "at least one camera: its name, and under it its `url`"},
         description="The cameras by name; a name is made of a-z, 0-9, _ and -.",
     )
+    location: LocationConfig | None = Field(
+        default=None, description="Where the cameras are; only profiles that follow the sun ask for it."
+    )
+    profiles: Annotated[dict[CameraName, ProfileConfig], BeforeValidator(_without_reserved)] = Field(
+        default_factory=dict,
+        description="Changes of cameras, by name, in force at times or when somebody asks; the first whose "
+        "time it is wins.",
+    )
+
+    def under(self, profile: str | None) -> Config:
+        """Return the configuration while a profile is in force; raises `KeyError` for an unknown one."""
+        return (
+            self if profile is None else self.model_copy(update={"cameras": self.profiles[profile].cameras})
+        )

@@ -273,7 +273,36 @@ class CameraCommand:
     action: Action
 
 
-BusMessage: TypeAlias = Result | Event | MotionChanged | CameraHealth | CameraIntroduced | CameraGone
+@dataclass(frozen=True, slots=True)
+class ProfileCommand:
+    """The wish for a profile: its name, `auto` or `none`."""
+
+    wanted: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileChanged:
+    """A profile is in force from now on; `None` is none of them."""
+
+    active: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileView:
+    """What people and programs are shown of profiles; `next_change` is Unix time."""
+
+    active: str | None
+    chosen: str
+    """What was asked for last: a name, `auto` or `none`."""
+    profiles: tuple[str, ...]
+    next_change: float | None
+    """When the schedules change it next; `None` while it is held by hand, or for at least a week."""
+
+
+Command: TypeAlias = CameraCommand | ProfileCommand
+BusMessage: TypeAlias = (
+    Result | Event | MotionChanged | CameraHealth | CameraIntroduced | CameraGone | ProfileChanged
+)
 
 
 def topic_label(name: str) -> str:

@@ -8,13 +8,21 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from vigil import __version__
-from vigil.core.types import MAIN_MODEL, UNTRACKED, Action, CameraCommand, CameraState, topic_label
+from vigil.core.types import (
+    MAIN_MODEL,
+    UNTRACKED,
+    Action,
+    CameraCommand,
+    CameraState,
+    ProfileCommand,
+    topic_label,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from vigil.core.events import Event, Totals
-    from vigil.core.types import CameraHealth, Loaded, Result
+    from vigil.core.types import CameraHealth, Command, Loaded, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,10 @@ class Messages:
         }
         return Message(f"{self._prefix}/info", _json(about), retain=True)
 
+    def profile(self, active: str | None) -> Message:
+        """Return `<prefix>/profile/state`: the profile that is in force."""
+        return Message(f"{self._prefix}/profile/state", (active or "none").encode(), qos=1, retain=True)
+
     def camera_health(self, health: CameraHealth) -> list[Message]:
         """Return `<prefix>/<camera>/status`, the details in `health`, and the switch's `enabled/state`."""
         base = f"{self._prefix}/{health.camera}"
@@ -69,8 +81,15 @@ class Messages:
         """The topic filter under which commands arrive."""
         return f"{self._prefix}/+/enabled/set"
 
-    def command(self, topic: str, payload: bytes) -> CameraCommand:
+    @property
+    def profile_command(self) -> str:
+        """The topic on which a profile is asked for."""
+        return f"{self._prefix}/profile/set"
+
+    def command(self, topic: str, payload: bytes) -> Command:
         """Return what a message asks for; raises `ValueError` that says what would be right."""
+        if topic == self.profile_command:
+            return _profile_command(payload)
         camera = topic.removeprefix(f"{self._prefix}/").removesuffix("/enabled/set")
         match payload:
             case b"ON":
@@ -174,6 +193,13 @@ class Messages:
             ],
         }
         return Message(f"{self._prefix}/{result.camera}/detections", _json(payload))
+
+
+def _profile_command(payload: bytes) -> ProfileCommand:
+    try:
+        return ProfileCommand(payload.decode())
+    except UnicodeDecodeError:
+        raise ValueError("a profile's name, auto or none is wanted") from None
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -15,6 +15,8 @@ from vigil.core.types import (
     CameraIntroduced,
     CameraState,
     MotionChanged,
+    ProfileChanged,
+    ProfileCommand,
     Result,
 )
 from vigil.sinks.messages import Message
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from vigil.aio.bus import Subscription
     from vigil.config.model import MqttConfig
-    from vigil.core.types import CameraCommand
+    from vigil.core.types import Command
     from vigil.metrics import Metrics
     from vigil.sinks.messages import Messages
 
@@ -46,7 +48,7 @@ class MqttPublisher:
         messages: Messages,
         subscription: Subscription[BusMessage],
         metrics: Metrics,
-        on_command: Callable[[CameraCommand], None],
+        on_command: Callable[[Command], None],
     ) -> None:
         """`address` is the broker's host and port, which are not in `settings` for an embedded one."""
         self._settings = settings
@@ -93,6 +95,8 @@ class MqttPublisher:
                 self._introduce(message)
             case CameraGone(camera):
                 self._forget(camera)
+            case ProfileChanged(active):
+                self._keep([self._messages.profile(active)])
 
     def _tell(self, result: Result) -> None:
         known = self._known.get(result.camera)
@@ -187,6 +191,7 @@ class MqttPublisher:
             await session.open()
             log.info("mqtt: connected to %s:%d", host, port)
             session.subscribe(self._messages.commands)
+            session.subscribe(self._messages.profile_command)
             self._session, self._complained = session, False
             self._metrics.mqtt_connected.set(1)
             for message in self._retained.values():
@@ -207,7 +212,7 @@ class MqttPublisher:
         except ValueError as error:
             log.warning("mqtt: %s says %r: %s", message.topic, message.payload[:40], error)
             return
-        if command.camera in self._known:
+        if isinstance(command, ProfileCommand) or command.camera in self._known:
             self._on_command(command)
         else:
             log.warning("mqtt: %s: there is no camera %r", message.topic, command.camera)

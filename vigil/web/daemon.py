@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vigil.core.types import CameraCommand, CameraView, Detections, Image, Model
+    from vigil.core.types import (
+        CameraCommand,
+        CameraView,
+        Detections,
+        Image,
+        Model,
+        ProfileCommand,
+        ProfileView,
+    )
 
 
 class Daemon(Protocol):
@@ -41,6 +49,12 @@ class Daemon(Protocol):
 
     async def reload(self) -> str:
         """Take over the configuration file as it is now and return what changed; raises `VigilError`."""
+
+    def profile(self) -> ProfileView:
+        """Return which profile is in force, and why."""
+
+    async def choose_profile(self, command: ProfileCommand) -> ProfileView:
+        """Switch; raises `KeyError` if unknown, `VigilError` for a profile that cannot be had."""
 
     async def decode(self, data: bytes) -> Image:
         """Return the pixels of an uploaded picture; raises `VigilError` that says what is wrong with it."""

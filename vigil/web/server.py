@@ -10,7 +10,7 @@ from aiohttp import web
 
 from vigil.errors import CannotStartError
 from vigil.web.problems import problem_middleware
-from vigil.web.routes import cameras, commands, detect, status
+from vigil.web.routes import cameras, commands, detect, profile, status
 
 if TYPE_CHECKING:
     from vigil.config.model import HttpConfig
@@ -27,6 +27,7 @@ def application(daemon: Daemon, settings: HttpConfig) -> web.Application:
     app.add_routes(detect.routes(daemon, settings.max_upload))
     app.add_routes(cameras.routes(daemon))
     app.add_routes(commands.routes(daemon))
+    app.add_routes(profile.routes(daemon))
     return app
 
 

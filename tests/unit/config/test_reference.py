@@ -83,7 +83,10 @@ def test_every_key_has_a_meaning() -> None:
 def test_the_schema_is_of_the_file() -> None:
     """The JSON Schema knows `defaults` without `url`, refuses unknown keys and marks secrets."""
     whole = json.loads(json.dumps(schema()))
-    assert set(whole["properties"]) == {"model", "models", "mqtt", "http", "log", "cameras", "defaults"}
+    assert set(whole["properties"]) == {
+        *("model", "models", "mqtt", "http", "log", "cameras"),
+        *("location", "profiles", "defaults"),
+    }
     assert "url" not in whole["$defs"]["CameraDefaults"]["properties"]
     assert whole["additionalProperties"] is False
     assert whole["$defs"]["MqttConfig"]["properties"]["password"]["anyOf"][0]["writeOnly"] is True

@@ -15,6 +15,7 @@ from vigil.core.types import (
     CameraState,
     Condition,
     Detections,
+    ProfileCommand,
     Result,
 )
 from vigil.sinks.messages import Message, Messages
@@ -82,6 +83,18 @@ def test_other_payloads_are_no_command(payload: bytes) -> None:
     """Anything but the two words is refused with what would be right."""
     with pytest.raises(ValueError, match="ON or OFF is wanted"):
         MESSAGES.command("home/vigil/drive/enabled/set", payload)
+
+
+def test_profile_is_asked_for_and_told() -> None:
+    """Topics carry a profile's name both ways; `none` is no profile, and what is no text is refused."""
+    topic = MESSAGES.profile_command
+    assert topic == "home/vigil/profile/set"
+    assert MESSAGES.command(topic, b"night") == ProfileCommand("night")
+    told = [MESSAGES.profile(name) for name in ("night", None)]
+    assert topics(told[:1]) == {"home/vigil/profile/state": b"night"}
+    assert (told[1].payload, told[1].qos, told[1].retain) == (b"none", 1, True)
+    with pytest.raises(ValueError, match="a profile's name, auto or none is wanted"):
+        MESSAGES.command(topic, b"\xff\xfe")
 
 
 def test_info_says_what_runs() -> None:

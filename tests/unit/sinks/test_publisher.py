@@ -23,6 +23,8 @@ from vigil.core.types import (
     CameraState,
     Condition,
     MotionChanged,
+    ProfileChanged,
+    ProfileCommand,
     Result,
 )
 from vigil.metrics import Metrics
@@ -32,6 +34,8 @@ from vigil.sinks.publisher import MqttPublisher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from vigil.core.types import Command
 
 pytestmark = pytest.mark.looptime
 
@@ -97,7 +101,7 @@ class Stage:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sessions: list[FakeSession] = []
-        self.commands: list[CameraCommand] = []
+        self.commands: list[Command] = []
         self.refusals = 0
         self.metrics = Metrics()
         self.bus: Bus[BusMessage] = Bus()
@@ -555,11 +559,24 @@ async def test_switch_on_mqtt_reaches_the_camera(stage: Stage) -> None:
         stage.hear("vigil/attic/enabled/set", b"ON")
         stage.sessions[0].lose()
         await asyncio.sleep(60)
-        assert [session.wanted for session in stage.sessions] == [["vigil/+/enabled/set"]] * 2
+        wanted = ["vigil/+/enabled/set", "vigil/profile/set"]
+        assert [session.wanted for session in stage.sessions] == [wanted] * 2
     assert stage.commands == [
         CameraCommand("drive", Action.DISABLE),
         CameraCommand("attic", Action.ENABLE),
     ]
+
+
+async def test_profile_is_asked_for_and_told(stage: Stage) -> None:
+    """A wish for a profile is handed on; the one in force is retained and said again on the next connect."""
+    async with stage.playing():
+        stage.hear("vigil/profile/set", b"night")
+        said = topics(await stage.tell(ProfileChanged("night")))
+        assert said["vigil/profile/state"] == b"night"
+        stage.sessions[0].lose()
+        await asyncio.sleep(60)
+        assert topics(stage.sessions[1].said)["vigil/profile/state"] == b"night"
+    assert stage.commands == [ProfileCommand("night")]
 
 
 @pytest.mark.parametrize(

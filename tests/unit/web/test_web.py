@@ -18,7 +18,15 @@ from aiohttp.test_utils import TestClient, TestServer
 from tests.support.fakes import MODEL, boxes
 from vigil.analytics.annotate import encode_jpeg
 from vigil.config.model import HttpConfig
-from vigil.core.types import Action, CameraCommand, CameraState, CameraStatus, CameraView, Condition
+from vigil.core.types import (
+    Action,
+    CameraCommand,
+    CameraState,
+    CameraStatus,
+    CameraView,
+    Condition,
+    ProfileView,
+)
 from vigil.errors import CannotStartError, ConfigError, Problem, VigilError
 from vigil.inference.loop import BusyError
 from vigil.video.upload import decode_picture
@@ -29,7 +37,7 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientResponse
 
-    from vigil.core.types import Detections, Image, Model
+    from vigil.core.types import Detections, Image, Model, ProfileCommand
 
 
 LIMIT = 50_000
@@ -65,6 +73,7 @@ class FakeDaemon:
         self.commands: list[CameraCommand] = []
         self.reloads = 0
         self.reload_failure: VigilError | None = None
+        self.chosen: str | None = None
 
     def trouble(self) -> str:
         """Return the trouble that the test made."""
@@ -109,6 +118,19 @@ class FakeDaemon:
         if self.reload_failure is not None:
             raise self.reload_failure
         return "added door"
+
+    def profile(self) -> ProfileView:
+        """Return what was chosen last."""
+        return ProfileView(self.chosen, self.chosen or "auto", ("night", "away"), None)
+
+    async def choose_profile(self, command: ProfileCommand) -> ProfileView:
+        """Take one of two, or fail."""
+        if command.wanted not in {"night", "away"}:
+            raise KeyError(command.wanted)
+        if self.reload_failure is not None:
+            raise self.reload_failure
+        self.chosen = command.wanted
+        return self.profile()
 
     async def decode(self, data: bytes) -> Image:
         """Decode for real."""
