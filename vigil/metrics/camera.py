@@ -91,6 +91,8 @@ class CameraMetrics:
         self._events: dict[str, Counter] = {}
         self._zones: dict[tuple[str, str], Gauge] = {}
         self._lines: dict[tuple[str, str], tuple[Counter, Counter]] = {}
+        # Kept here: asking a family would mean looking through every camera's series.
+        self._aimed: dict[Counter | Gauge, set[tuple[str, ...]]] = {}
         self._totals = Totals()
         self._told: tuple[object, object] = (None, None)
         self.refresh()
@@ -250,12 +252,10 @@ class CameraMetrics:
             family.remove_by_labels({"camera": self._camera})
 
     def _keep(self, family: Counter | Gauge, wanted: set[tuple[str, ...]]) -> None:
-        """Remove this camera's series of a family but for those of the `wanted` labels."""
-        for metric in family.collect():
-            for sample in metric.samples:
-                labels = tuple(value for name, value in sample.labels.items() if name != "camera")
-                if sample.labels["camera"] == self._camera and labels not in wanted:
-                    family.remove(self._camera, *labels)
+        """Remove this camera's series of a family but for those of the `wanted` labels, which follow."""
+        for gone in self._aimed.get(family, set()) - wanted:
+            family.remove(self._camera, *gone)
+        self._aimed[family] = wanted
 
     def _crossings(self, line: str, label: str) -> tuple[Counter, Counter]:
         inwards, outwards = (
