@@ -34,7 +34,8 @@ async def run(setup: Setup) -> None:
     Raises `CannotStartError`, alone or in an exception group, when something that it needs is missing.
     """
     choice = Choice()
-    config = setup.config.under(choice.pick(setup.config))
+    profile = choice.pick(setup.config)
+    config = setup.config.under(profile)
     metrics, systemd = Metrics(), Notifier(setup.environ)
     bus: Bus[BusMessage] = Bus(on_drop=metrics.sink_dropped)
     services = await call_in_thread(lambda: open_services(setup), name="open-models")
@@ -47,7 +48,7 @@ async def run(setup: Setup) -> None:
     messaging = Messaging(
         config.mqtt, loaded, bus, metrics, lambda command: obey(command, supervisor, profiles)
     )
-    reload = Reload(setup.config, setup.load_again, supervisor, messaging, metrics, choice.pick)
+    reload = Reload(setup.config, setup.load_again, supervisor, messaging, metrics, choice.pick, profile)
     reload.check_profiles(setup.config)
     profiles = Profiles(choice, reload, bus)
     daemon = LiveDaemon(loop, supervisor, reload, profiles, metrics)

@@ -44,12 +44,16 @@ class Reload:
         messaging: Messaging,
         metrics: Metrics,
         pick: Callable[[Config], str | None] = _no_profile,
+        profile: str | None = None,
     ) -> None:
-        """`config` is the file's; `pick` says which of its profiles is in force, now and at each reload."""
+        """`config` is the file's, and `profile` what the supervisor's cameras are under.
+
+        `pick` says which profile is to be in force at each reload.
+        """
         self._file = config
         self._pick = pick
-        self._profile = pick(config)
-        self._config = config.under(self._profile)
+        self._profile = profile
+        self._config = config.under(profile)
         self._load_again = load_again
         self._supervisor = supervisor
         self._messaging = messaging

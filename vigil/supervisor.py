@@ -19,6 +19,7 @@ from vigil.analytics.gate import gates
 from vigil.analytics.pipeline import CameraPipeline
 from vigil.analytics.scene import Rules
 from vigil.analytics.watch import Watch
+from vigil.core.events import Totals
 from vigil.core.types import (
     MAIN_MODEL,
     Action,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from vigil.analytics.pipeline import Pipelines, Sight
     from vigil.config.diff import Changes
     from vigil.config.model import CameraConfig, Config
-    from vigil.core.events import Totals
     from vigil.core.types import CameraCommand, Model
     from vigil.inference.loop import InferenceLoop
     from vigil.metrics import Metrics
@@ -137,7 +137,14 @@ class Supervisor:
 
     def totals(self) -> dict[str, Totals]:
         """Return the crossings of every camera's lines, for whoever keeps them."""
-        return {**self._totals, **{name: unit.pipeline.state.totals for name, unit in self._units.items()}}
+        for name, unit in self._units.items():
+            self._kept(name, unit)
+        return dict(self._totals)
+
+    def _kept(self, name: str, unit: _Unit) -> Totals:
+        """Return what a camera's lines have counted ever, those included that it has not at present."""
+        self._totals[name] = unit.pipeline.state.totals.over(self._totals.get(name, Totals()))
+        return self._totals[name]
 
     def _end_events(self) -> None:
         """Leave no subscriber with an open event: vigil stops."""
@@ -204,7 +211,7 @@ class Supervisor:
     def _aim(self, name: str, unit: _Unit, wanted: ClassFilter) -> None:
         """Give a camera a new filter and new labels while it runs."""
         self._bus.publish(self._pipelines.forget(name, time.time()))
-        before = unit.pipeline.state.totals
+        before = self._kept(name, unit)
         unit.pipeline = self._pipeline(name, unit.config, wanted, unit.metrics, before)
         self._settle(name, unit)
         if unit.health.state is not CameraState.LIVE or not unit.config.detect.enabled:
@@ -273,7 +280,7 @@ class Supervisor:
         await self._stop(unit)
         self._loop.remove_camera(name)
         self._bus.publish(self._pipelines.forget(name, time.time()))
-        self._totals[name] = unit.pipeline.state.totals  # it may come back
+        self._kept(name, unit)  # it may come back
         self._pipelines.remove(name)
         self._metrics.remove_camera(name)
         self._bus.publish([CameraGone(name)])

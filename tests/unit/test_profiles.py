@@ -91,6 +91,16 @@ async def test_night_comes_and_goes(stage: Stage) -> None:
     ]
 
 
+async def test_time_that_comes_while_models_load_is_not_missed(stage: Stage) -> None:
+    """The cameras were started before the night and the reload is made after its beginning: it is noticed."""
+    stage.time += timedelta(minutes=1)
+    house, file = stage.house, stage.file
+    messaging = Messaging(file.mqtt, LOADED, house.bus, house.metrics, lambda _command: None)
+    late = Reload(file, lambda: file, house.supervisor, messaging, house.metrics, stage.choice.pick)
+    await Profiles(stage.choice, late, house.bus).run_once()
+    assert (stage.fps, late.profile) == (10, "night")
+
+
 async def test_switch_leaves_captures_alone(stage: Stage) -> None:
     """A camera whose `detect` a profile changes goes on capturing; nothing of the other one is touched."""
     since = len(await stage.house.settled())

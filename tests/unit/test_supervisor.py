@@ -478,6 +478,21 @@ async def test_no_event_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ends(subscription.drain()) == ["door"]
 
 
+async def test_line_that_is_away_for_a_while_counts_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A profile without a line, or a camera that was removed, forgets nothing that was counted before."""
+    config = config_of({"drive": {"lines": {"entry": {"from": [0, 0.5], "to": [1, 0.5]}}}, "door": {}})
+    counted = Crossings(5, 4)
+    house = House(monkeypatch, config, {"drive": Totals({"entry": {"person": counted}})})
+    async with house.running():
+        for without in (config_of({"drive": {}, "door": {}}), config_of({"door": {}})):
+            await apply(house, config, without)
+            assert house.supervisor.totals()["drive"].lines["entry"]["person"] == counted
+            await apply(house, without, config)
+            pipeline = house.pipelines.get("drive")
+            assert pipeline is not None
+            assert pipeline.state.totals.lines["entry"]["person"] == counted
+
+
 async def test_retuned_camera_keeps_its_totals(monkeypatch: pytest.MonkeyPatch) -> None:
     """What lines have counted goes on under new settings, and is there for whoever keeps it."""
     line = {"lines": {"entry": {"from": [0, 0.5], "to": [1, 0.5]}}}

@@ -91,6 +91,11 @@ class Totals:
 
     lines: Mapping[str, Mapping[str, Crossings]] = field(default_factory=dict)
 
+    def over(self, before: Totals) -> Totals:
+        """Return these totals, and those of `before` of lines and labels that are not counted now."""
+        names = [*before.lines, *(name for name in self.lines if name not in before.lines)]
+        return Totals({name: {**before.lines.get(name, {}), **self.lines.get(name, {})} for name in names})
+
 
 def ulid(time: float, random_bits: Callable[[int], int]) -> str:
     """Return a ULID of a time in Unix seconds: 26 letters that sort by time to the millisecond.
