@@ -53,25 +53,34 @@ def replay(
     with download_bar(seen.model.name) as progress:
         weights = Store(os.environ).resolve(seen.model.name, progress)
     service = open_service(weights, seen.model, cache_folder(os.environ))
+    # Seeded, so that the same call gives the same ids; one source, so that no two recordings share any.
+    draw_bits = random.Random(0).getrandbits  # noqa: S311 -- no secrets
     failed = False
     for video in videos:
         try:
-            _play(seen, service, video, annotate, as_json=as_json)
+            _play(seen, service, draw_bits, video, annotate, as_json=as_json)
         except VigilError as error:
             failed = True
             err.print(f"{video}: {error}", style="red", markup=False)
     raise typer.Exit(1 if failed else 0)
 
 
-def _play(camera: Subject, service: Service, video: Path, target: Path | None, *, as_json: bool) -> None:
+def _play(
+    camera: Subject,
+    service: Service,
+    draw_bits: Callable[[int], int],
+    video: Path,
+    target: Path | None,
+    *,
+    as_json: bool,
+) -> None:
     """Play one recording and print its events, and what it comes to."""
     from vigil.offline import pictures  # noqa: PLC0415 -- as in `replay`
     from vigil.replay import Replay  # noqa: PLC0415 -- as in `replay`
     from vigil.sinks.messages import Messages  # noqa: PLC0415 -- as in `replay`
 
     messages = Messages("vigil", {MAIN_MODEL: service.loaded})
-    # Seeded: the same recording gives the same ids.
-    player = Replay(camera, service, random.Random(0).getrandbits)  # noqa: S311 -- no secrets
+    player = Replay(camera, service, draw_bits)
     counted: Counter[str] = Counter()
 
     def told(events: Sequence[Event]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from vigil.core.events import Event, EventType
 from vigil.core.types import MAIN_MODEL, Detections, Frame, Loaded, Model
 from vigil.inference.engine import Output, Weights
 
@@ -171,3 +172,23 @@ class Clock:
 def topics(messages: Iterable[Message]) -> dict[str, bytes]:
     """Return the last payload per topic."""
     return {message.topic: message.payload for message in messages}
+
+
+def event(kind: EventType = EventType.NEW, camera: str = "drive", label: str = "person") -> Event:
+    """Return an event of an object that is in no zone."""
+    return Event(
+        id="01J",
+        type=kind,
+        camera=camera,
+        label=label,
+        score=0.9,
+        top_score=0.9,
+        start_time=0.0,
+        end_time=None,
+        box=(1, 2, 3, 4),
+        zones=(),
+        entered_zones=(),
+        stationary=False,
+        path=(),
+        track_id=7,
+    )

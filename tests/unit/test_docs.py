@@ -13,13 +13,13 @@ import pytest
 import typer
 from aiohttp import web
 
-from tests.support.fakes import LOADED
+from tests.support.fakes import LOADED, event
 from tests.support.metrics_page import table
 from vigil.cli import cli
 from vigil.config.address import SCHEMES, scheme_of
 from vigil.config.load import load
 from vigil.config.model import HttpConfig
-from vigil.core.events import Crossings, Event, EventType, Totals
+from vigil.core.events import Crossings, EventType, Totals
 from vigil.core.types import (
     Action,
     CameraCommand,
@@ -50,22 +50,6 @@ GUIDE = ROOT / "docs/guide/cameras.md"
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
 ENVIRON = dict.fromkeys(("DRIVE_PASSWORD", "CAMERA_PASSWORD", "MQTT_PASSWORD"), "x")
 MODEL = Model("yolo11n", ("person", "cell phone"), stride=32, size=640)
-EVENT = Event(
-    "01J",
-    EventType.NEW,
-    "drive",
-    "person",
-    0.9,
-    0.9,
-    0.0,
-    None,
-    (1, 2, 3, 4),
-    (),
-    (),
-    stationary=False,
-    path=(),
-    track_id=7,
-)
 HEALTHY = CameraHealth("drive", CameraState.LIVE)
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -294,7 +278,7 @@ def test_the_mqtt_page_has_every_topic() -> None:
         *messages.zones("drive", {"gate": {"person": 1}}),
         *messages.lines("drive", Totals({"entry": {"person": Crossings(2, 1)}})),
         messages.motion("drive", on=True),
-        messages.event(EVENT),
+        messages.event(event()),
     ]
     rows = set()
     for message in said:
@@ -334,7 +318,7 @@ def test_the_mqtt_page_shows_the_payload_of_health() -> None:
 
 def test_the_mqtt_page_shows_the_payload_of_events() -> None:
     """The example has the keys of the real message, and the page every type."""
-    said = json.loads(Messages("vigil", LOADED).event(EVENT).payload)
+    said = json.loads(Messages("vigil", LOADED).event(event()).payload)
     [shown] = [example for example in mqtt_examples() if "top_score" in example]
     assert list(shown) == list(said)
     assert set(EventType) <= code_words(ROOT / "docs/reference/mqtt.md")

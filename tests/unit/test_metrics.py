@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.fakes import Clock
+from tests.support.fakes import Clock, event
 from vigil import __version__
-from vigil.core.events import Crossings, Event, EventType, Totals
+from vigil.core.events import Crossings, EventType, Totals
 from vigil.core.types import CameraHealth, CameraState, Condition, Loaded
 from vigil.metrics import Metrics
 from vigil.metrics.camera import CAPTURE_FAILURES, CameraMetrics, RateMeter
@@ -132,7 +131,9 @@ def test_frames_are_counted(clock: Clock) -> None:
     camera.dropped("not_due")
     camera.reconnecting("stalled")
     camera.inferred([0, 0], NAMES)
-    camera.told({"person": 1, "cell phone": 0}, {"gate": {"person": 1, "cell phone": 0}}, [begun("person")])
+    camera.told(
+        {"person": 1, "cell phone": 0}, {"gate": {"person": 1, "cell phone": 0}}, [event(label="person")]
+    )
     camera.health(LIVE)
     value = metrics.registry.get_sample_value
     drive = {"camera": "drive"}
@@ -256,29 +257,9 @@ def test_inference_that_was_under_way_survives_new_labels() -> None:
     aim(camera, "person")
     camera.inferred([0, 1], NAMES)
     both = {"person": 1, "car": 1}
-    camera.told(both, {"gate": both, "gone": both}, [begun("person"), begun("car")])
+    camera.told(both, {"gate": both, "gone": both}, [event(label="person"), event(label="car")])
     assert metrics.registry.get_sample_value("vigil_objects", {"camera": "drive", "label": "person"}) == 1
     assert labels_of(metrics, "vigil_objects") == {"person"}
-
-
-def begun(label: str) -> Event:
-    """Return an event that begins."""
-    return Event(
-        "01J",
-        EventType.NEW,
-        "drive",
-        label,
-        0.9,
-        0.9,
-        0.0,
-        None,
-        (1, 2, 3, 4),
-        (),
-        (),
-        stationary=False,
-        path=(),
-        track_id=7,
-    )
 
 
 def test_events_are_counted_when_they_begin() -> None:
@@ -286,7 +267,7 @@ def test_events_are_counted_when_they_begin() -> None:
     metrics = Metrics()
     camera = added(metrics, "drive", "person")
     for kind in EventType:
-        camera.told({}, {}, [replace(begun("person"), type=kind)])
+        camera.told({}, {}, [event(kind)])
     assert (
         metrics.registry.get_sample_value("vigil_events_total", {"camera": "drive", "label": "person"}) == 1
     )

@@ -24,6 +24,7 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """In the order of `date.weekday()`."""
 
 _EXPECTS = "a window such as 22:00-06:00, sunset - sunrise or sunset+30m - 23:00"
+_NO_WINDOW = f"is no stretch of a day; write {_EXPECTS}"
 _DAY = 86_400
 _LONGEST_OFFSET = 12 * 3600
 _NOMINAL = {"midnight": 0, "sunrise": 6 * 3600, "sunset": 18 * 3600}
@@ -80,13 +81,13 @@ def _window(value: Any) -> Any:
     if isinstance(value, Window):
         return value
     match = _WINDOW.fullmatch(value.lower()) if isinstance(value, str) else None
+    if match is None:
+        raise wrong(_NO_WINDOW)
+    parts = match.groups()
     try:
-        if match is not None:
-            parts = match.groups()
-            return Window(_moment(*parts[:5]), _moment(*parts[5:]))
+        return Window(_moment(*parts[:5]), _moment(*parts[5:]))
     except ValueError:
-        pass
-    raise wrong(f"is no stretch of a day; write {_EXPECTS}")
+        raise wrong(_NO_WINDOW) from None
 
 
 def _one_or_several(value: Any) -> Any:

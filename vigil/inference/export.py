@@ -9,10 +9,8 @@ ever sees whole exports that passed: each is made in a folder of its own, whose 
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -33,9 +31,10 @@ from vigil.inference.backends import Installed
 from vigil.inference.convert import to_onnx, to_openvino
 from vigil.inference.measured import digest
 from vigil.inference.quantize import quantize
+from vigil.inference.turns import turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from vigil.config.model import ModelConfig
     from vigil.core.types import Float32, Image
@@ -116,7 +115,7 @@ class Exporter:
         """
         plan = plan_for(weights, settings)
         final = self.cache / plan.path
-        with turn(final.parent, self.progress):
+        with turn(final.parent, self.progress, "another process makes it already"):
             if final.is_file() and not plan.int8:
                 return Exported(final)
             prefix = f".{final.parent.name}-"
@@ -236,19 +235,6 @@ def plan_for(weights: Path, settings: ModelConfig) -> Plan:
     folder = f"{digest(weights)[:16]}-{settings.size}-{version.replace(' ', '-')}-{kind}"
     ending = ".xml" if runtime == "openvino" else ".onnx"
     return Plan(runtime, int8, Path("exports", folder, weights.stem + ending))
-
-
-@contextmanager
-def turn(folder: Path, progress: Progress) -> Iterator[None]:
-    """Hold the lock of an export's folder; the kernel frees it even if we are killed. Raises `OSError`."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress(0, None, "another process makes it already")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _only(settings: ModelConfig, runtime: Runtime, precision: Literal["fp32", "int8"]) -> ModelConfig:

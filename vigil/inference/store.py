@@ -8,12 +8,10 @@ lock may sweep the folders that killed pulls left behind.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -33,6 +31,7 @@ from vigil.inference.fetch import (
     unwritable,
 )
 from vigil.inference.manifest import ARTIFACTS, Artifact, find
+from vigil.inference.turns import turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -127,7 +126,7 @@ class Store:
         if self._cache is None:
             raise CannotStartError("there is no cache folder: set VIGIL_CACHE, XDG_CACHE_HOME or HOME")
         try:
-            with _turn(self._cache, artifact, progress):
+            with turn(self._cache / artifact.filename, progress, "another process that fetches it already"):
                 # Whoever had the lock before us may have brought the file.
                 return self.state(artifact).path or self._fetch(artifact, self._cache, progress)
         except OSError as error:
@@ -185,19 +184,6 @@ def cache_folder(environ: Mapping[str, str]) -> Path | None:
         return xdg / "vigil"
     home = environ.get("HOME")
     return Path(home, ".cache", "vigil") if home else None
-
-
-@contextmanager
-def _turn(cache: Path, artifact: Artifact, progress: Progress) -> Iterator[None]:
-    """Hold the artifact's lock; the kernel frees it even if we are killed. Raises `OSError`."""
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / f".{artifact.filename}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress(0, None, "another process that fetches it already")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _sync_folder(folder: Path) -> None:

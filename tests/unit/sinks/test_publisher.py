@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.fakes import LOADED, MODEL, boxes, topics
+from tests.support.fakes import LOADED, MODEL, boxes, event, topics
 from vigil.aio.bus import Bus
 from vigil.config.model import MqttConfig
-from vigil.core.events import Crossings, Event, EventType, Totals
+from vigil.core.events import Crossings, EventType, Totals
 from vigil.core.types import (
     Action,
     BusMessage,
@@ -326,26 +326,6 @@ async def test_goodbye_leaves_the_right_state_behind(stage: Stage) -> None:
     assert session.drained_for is not None
     assert session.drained_for <= 5
     assert session.closed
-
-
-def event(kind: EventType = EventType.NEW, camera: str = "drive") -> Event:
-    """Return an event of a person."""
-    return Event(
-        "01J",
-        kind,
-        camera,
-        "person",
-        0.9,
-        0.9,
-        0.0,
-        None,
-        (1, 2, 3, 4),
-        (),
-        (),
-        stationary=False,
-        path=(),
-        track_id=7,
-    )
 
 
 ZONED = CameraIntroduced(
