@@ -16,6 +16,8 @@ SECTIONS = {
     "mqtt": ("mqtt",),
     "http": ("http",),
     "log": ("log",),
+    "location": ("location",),
+    "profiles.<name>": ("profiles", "<name>"),
     "cameras.<name>": ("cameras", "<name>"),
     "cameras.<name>.detect": ("cameras", "<name>", "detect"),
     "cameras.<name>.motion": ("cameras", "<name>", "motion"),
