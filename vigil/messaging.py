@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vigil.aio.tasks import Backoff, keep_running
 from vigil.sinks.broker import EmbeddedBroker, check_free
 from vigil.sinks.messages import Messages
+from vigil.sinks.native import Native
 from vigil.sinks.publisher import MqttPublisher
 
 if TYPE_CHECKING:
@@ -77,10 +78,12 @@ class Messaging:
         self._changed.clear()
         settings = self._settings
         with self._bus.subscription("mqtt") as subscription:
+            messages = Messages(settings.topic_prefix, self._loaded)
             publisher = MqttPublisher(
                 settings,
                 (settings.host or _LOCAL, settings.port),
-                Messages(settings.topic_prefix, self._loaded),
+                messages.daemon_status(online=False),
+                [Native(messages)],
                 subscription,
                 self._metrics,
                 self._on_command,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from vigil.core.types import Float32, UInt8
     from vigil.inference.schedule import Shape
-    from vigil.sinks.messages import Message
+    from vigil.sinks.dialect import Message
     from vigil.video.source import Picture
 
 MODEL: Final = Model("fake", ("person", "car", "cell phone"), stride=32, size=640)

@@ -23,6 +23,7 @@ from vigil.core.types import (
     MotionChanged,
     ProfileChanged,
     Result,
+    StatsReport,
 )
 from vigil.errors import CannotStartError
 
@@ -311,7 +312,7 @@ async def test_recaptured_camera_is_reopened_alone(monkeypatch: pytest.MonkeyPat
         assert {
             message.camera
             for message in house.heard[since:]
-            if not isinstance(message, Result | ProfileChanged)
+            if not isinstance(message, Result | ProfileChanged | StatsReport)
         } == {"drive"}
 
 

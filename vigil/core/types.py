@@ -6,7 +6,7 @@ of per-box objects.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
@@ -180,6 +180,27 @@ class MotionChanged:
     on: bool
 
 
+class Setting(StrEnum):
+    """What can be changed of a camera while vigil runs; the word in `<camera>/<setting>/set`."""
+
+    DETECT = "detect"
+    MOTION = "motion"
+    CONFIDENCE = "confidence"
+    FPS = "fps"
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """A camera's settings as they are now; what `<camera>/<setting>/state` says."""
+
+    detect: bool = True
+    motion: bool = True
+    confidence: float = 0.5
+    """The least that counts, of classes that have no confidence of their own."""
+    fps: float = 5.0
+    """Frames looked at per second, as asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class CameraIntroduced:
     """A camera of the configuration, and all that it reports from now on, as it stands."""
@@ -188,11 +209,16 @@ class CameraIntroduced:
     counts: Mapping[str, int]
     zones: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     totals: Totals = field(default_factory=Totals)
+    tuning: Tuning = field(default_factory=Tuning)
 
     def emptied(self) -> CameraIntroduced:
         """Return the same with nobody in view; totals stay."""
         zones = {zone: dict.fromkeys(labels, 0) for zone, labels in self.zones.items()}
-        return CameraIntroduced(self.camera, dict.fromkeys(self.counts, 0), zones, self.totals)
+        return replace(self, counts=dict.fromkeys(self.counts, 0), zones=zones)
+
+    def with_counts_of(self, result: Result) -> CameraIntroduced:
+        """Return the same as a result has it."""
+        return replace(self, counts=result.counts, zones=result.zones, totals=result.totals)
 
     def fits(self, result: Result) -> bool:
         """Tell whether a result reports just this, and is none of before the camera was retuned."""
@@ -274,6 +300,15 @@ class CameraCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingCommand:
+    """The wish for a camera's setting: a `bool` for what is switched, a number for what is measured."""
+
+    camera: str
+    setting: Setting
+    value: bool | float
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileCommand:
     """The wish for a profile: its name, `auto` or `none`."""
 
@@ -285,6 +320,53 @@ class ProfileChanged:
     """A profile is in force from now on; `None` is none of them."""
 
     active: str | None
+    profiles: tuple[str, ...] = ()
+    """All that the configuration has."""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotTaken:
+    """The best view so far of an event's object, as a JPEG."""
+
+    camera: str
+    label: str
+    event_id: str
+    taken_at: float
+    """When its frame was captured, in Unix seconds."""
+    jpeg: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LiveView:
+    """What a camera sees now, as a JPEG, for those who asked for pictures on MQTT."""
+
+    camera: str
+    jpeg: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStats:
+    """How a camera did lately; latencies in seconds from capture to publishing, `None` without results."""
+
+    capture_fps: float
+    inference_fps: float
+    target_fps: float
+    latency_p50: float | None
+    latency_p95: float | None
+    codec: str
+    """Such as `h264`; empty while nothing is known."""
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatsReport:
+    """How all of vigil did lately: what `<prefix>/stats` says."""
+
+    saturation: float
+    """Engine time that cameras ask for over what there is."""
+    inferences_per_second: float
+    cameras: Mapping[str, CameraStats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +383,16 @@ class ProfileView:
 
 Command: TypeAlias = CameraCommand | ProfileCommand
 BusMessage: TypeAlias = (
-    Result | Event | MotionChanged | CameraHealth | CameraIntroduced | CameraGone | ProfileChanged
+    Result
+    | Event
+    | MotionChanged
+    | CameraHealth
+    | CameraIntroduced
+    | CameraGone
+    | ProfileChanged
+    | SnapshotTaken
+    | LiveView
+    | StatsReport
 )
 
 

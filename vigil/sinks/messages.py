@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vigil import __version__
@@ -17,22 +17,13 @@ from vigil.core.types import (
     ProfileCommand,
     topic_label,
 )
+from vigil.sinks.dialect import Message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from vigil.core.events import Event, Totals
     from vigil.core.types import CameraHealth, Command, Loaded, Result
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One MQTT message."""
-
-    topic: str
-    payload: bytes
-    qos: int = 0
-    retain: bool = False
 
 
 class Messages:
@@ -86,10 +77,15 @@ class Messages:
         """The topic on which a profile is asked for."""
         return f"{self._prefix}/profile/set"
 
-    def command(self, topic: str, payload: bytes) -> Command:
-        """Return what a message asks for; raises `ValueError` that says what would be right."""
+    def command(self, topic: str, payload: bytes) -> Command | None:
+        """Return what a message asks for, if it is a command at all.
+
+        Raises `ValueError` that says what would be right.
+        """
         if topic == self.profile_command:
             return _profile_command(payload)
+        if not topic.startswith(f"{self._prefix}/") or not topic.endswith("/enabled/set"):
+            return None
         camera = topic.removeprefix(f"{self._prefix}/").removesuffix("/enabled/set")
         match payload:
             case b"ON":
@@ -158,7 +154,7 @@ class Messages:
             "has_snapshot": event.has_snapshot,
             "has_clip": event.has_clip,
         }
-        return Message(f"{self._prefix}/{event.camera}/events", _json(payload), 1)
+        return Message(f"{self._prefix}/{event.camera}/events", _json(payload), 1, durable=True)
 
     def detections(self, result: Result) -> Message:
         """Return the boxes of one inferred frame."""

@@ -17,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 
 from vigil.aio.threads import Post, Signal, call_in_thread
 from vigil.errors import RetryableError
-from vigil.sinks.messages import Message
+from vigil.sinks.dialect import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The MQTT sink: results and states in, messages out, everything retained said again on each connect."""
+"""The MQTT sink: what happens goes in, messages go out, everything retained is said again on each connect."""
 
 from __future__ import annotations
 
@@ -7,29 +7,18 @@ import logging
 from typing import TYPE_CHECKING
 
 from vigil.aio.tasks import Backoff, keep_running
-from vigil.core.events import Event
-from vigil.core.types import (
-    BusMessage,
-    CameraGone,
-    CameraHealth,
-    CameraIntroduced,
-    CameraState,
-    MotionChanged,
-    ProfileChanged,
-    ProfileCommand,
-    Result,
-)
-from vigil.sinks.messages import Message
+from vigil.core.types import Result
+from vigil.sinks.dialect import SayAgain
 from vigil.sinks.mqtt import BrokerError, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from vigil.aio.bus import Subscription
     from vigil.config.model import MqttConfig
-    from vigil.core.types import Command
+    from vigil.core.types import BusMessage, Command
     from vigil.metrics import Metrics
-    from vigil.sinks.messages import Messages
+    from vigil.sinks.dialect import Dialect, Message
 
 log = logging.getLogger(__name__)
 
@@ -39,30 +28,34 @@ _GOODBYE = 2.0
 
 
 class MqttPublisher:
-    """Keeps a session to the broker, tells it what happens, and hears what is asked of cameras."""
+    """Keeps a session to the broker, tells it what happens in every dialect, and hears what is asked."""
 
     def __init__(
         self,
         settings: MqttConfig,
         address: tuple[str, int],
-        messages: Messages,
+        will: Message,
+        dialects: Sequence[Dialect],
         subscription: Subscription[BusMessage],
         metrics: Metrics,
         on_command: Callable[[Command], None],
     ) -> None:
-        """`address` is the broker's host and port, which are not in `settings` for an embedded one."""
+        """`address` is the broker's host and port, which are not in `settings` for an embedded one.
+
+        The first of the `dialects` has the last word when vigil stops.
+        """
         self._settings = settings
         self._address = address
-        self._messages = messages
+        self._will = will
+        self._dialects = dialects
         self._subscription = subscription
         self._metrics = metrics
         self._on_command = on_command
         self._session: Session | None = None
         self._retained: dict[str, Message] = {}
-        self._known: dict[str, CameraIntroduced] = {}
-        self._live: set[str] = set()
         self._complained = False
-        self._keep([messages.daemon_status(online=True)])
+        for dialect in dialects:
+            self._send(dialect.opening())
 
     async def run(self) -> None:
         """Publish until cancelled; then leave counts at 0 and `offline` behind."""
@@ -81,121 +74,50 @@ class MqttPublisher:
             self._take(message)
 
     def _take(self, message: BusMessage) -> None:
-        match message:
-            case Result():
-                self._tell(message)
-            case Event():
-                self._tell_event(message)
-            case MotionChanged(camera, on):
-                if camera in self._known:
-                    self._keep([self._messages.motion(camera, on=on)])
-            case CameraHealth():
-                self._tell_health(message)
-            case CameraIntroduced():
-                self._introduce(message)
-            case CameraGone(camera):
-                self._forget(camera)
-            case ProfileChanged(active):
-                self._keep([self._messages.profile(active)])
+        for dialect in self._dialects:
+            self._send(dialect.take(message))
+        if isinstance(message, Result):
+            self._tell(message)
 
     def _tell(self, result: Result) -> None:
-        known = self._known.get(result.camera)
-        if known is None:
-            return  # a last result of a camera that is gone
-        if result.camera in self._live and known.fits(result):
-            self._update(known, result)
+        """Say what was seen in a frame, now or never."""
         if self._session is None:
             self._metrics.mqtt_dropped.labels("disconnected").inc()
             return
-        self._session.publish(self._messages.detections(result))
+        for dialect in self._dialects:
+            self._send(dialect.frame(result))
         if (series := self._metrics.camera(result.camera)) is not None:
             series.published(result.captured_at)
 
-    def _update(self, known: CameraIntroduced, result: Result) -> None:
-        """Tell what a result changed of a camera's counts; what it left alone is the very same object."""
-        camera = result.camera
-        if result.counts is not known.counts:
-            self._keep(self._messages.objects(camera, result.counts))
-        if result.zones is not known.zones:
-            self._keep(self._messages.zones(camera, result.zones))
-        if result.totals is not known.totals:
-            self._keep(self._messages.lines(camera, result.totals))
-        self._known[camera] = CameraIntroduced(camera, result.counts, result.zones, result.totals)
-
-    def _tell_event(self, event: Event) -> None:
-        if event.camera not in self._known:
-            return
-        if self._session is None:
-            self._metrics.mqtt_dropped.labels("disconnected").inc()
-            return
-        self._session.publish(self._messages.event(event))
-
-    def _tell_health(self, health: CameraHealth) -> None:
-        self._keep(self._messages.camera_health(health))
-        if health.state is CameraState.LIVE:
-            self._live.add(health.camera)
-        else:
-            # Nobody is seen by a camera that does not see, whatever results are still on their way.
-            self._live.discard(health.camera)
-            if (known := self._known.get(health.camera)) is not None:
-                self._say(known.emptied())
-
-    def _introduce(self, camera: CameraIntroduced) -> None:
-        """Start with a camera's state, and take back what it reports no more."""
-        before = self._known.get(camera.camera)
-        self._say(camera)
-        if before is not None:
-            now = {message.topic for message in self._state(camera)}
-            self._retract(message.topic for message in self._state(before) if message.topic not in now)
-        self._keep([self._messages.info(self._known)])
-
-    def _say(self, camera: CameraIntroduced) -> None:
-        self._known[camera.camera] = camera
-        self._keep(self._state(camera))
-
-    def _state(self, camera: CameraIntroduced) -> list[Message]:
-        """Return all that is retained of what a camera has seen."""
-        return [
-            *self._messages.objects(camera.camera, camera.counts),
-            *self._messages.zones(camera.camera, camera.zones),
-            *self._messages.lines(camera.camera, camera.totals),
-        ]
-
-    def _forget(self, camera: str) -> None:
-        """Take back everything that was said of a camera."""
-        known = self._known.pop(camera, None)
-        self._live.discard(camera)
-        gone = self._messages.camera_health(CameraHealth(camera, CameraState.DISABLED))
-        gone.append(self._messages.motion(camera, on=False))
-        self._retract(message.topic for message in [*gone, *(self._state(known) if known else ())])
-        self._keep([self._messages.info(self._known)])
-
-    def _keep(self, messages: Iterable[Message]) -> None:
-        """Publish what changed of the retained state, now or at the next connect."""
+    def _send(self, messages: Iterable[Message]) -> None:
         for message in messages:
-            if self._retained.get(message.topic) != message:
-                self._retained[message.topic] = message
-                if self._session is not None:
-                    self._session.publish(message)
+            if message.retain:
+                self._keep(message)
+            elif self._session is not None:
+                self._session.publish(message)
+            else:
+                self._metrics.mqtt_dropped.labels("disconnected").inc()
 
-    def _retract(self, topics: Iterable[str]) -> None:
-        """Have the broker forget topics; an empty retained message does that."""
-        self._keep(Message(topic, b"", qos=1, retain=True) for topic in topics)
+    def _keep(self, message: Message) -> None:
+        """Publish what changed of the retained state, now or at the next connect."""
+        if self._retained.get(message.topic) != message:
+            self._retained[message.topic] = message
+            if self._session is not None:
+                self._session.publish(message)
 
     async def _run_session(self) -> None:
         """Hold one connection; raises `BrokerError` when it cannot be had or is lost."""
         host, port = self._address
-        will = self._messages.daemon_status(online=False)
-        session = Session(self._settings, self._address, will, self._metrics, self._command)
+        session = Session(self._settings, self._address, self._will, self._metrics, self._hear)
         try:
             await session.open()
             log.info("mqtt: connected to %s:%d", host, port)
-            session.subscribe(self._messages.commands)
-            session.subscribe(self._messages.profile_command)
+            for dialect in self._dialects:
+                for topic_filter in dialect.listens:
+                    session.subscribe(topic_filter)
             self._session, self._complained = session, False
             self._metrics.mqtt_connected.set(1)
-            for message in self._retained.values():
-                session.publish(message)
+            self._say_again()
             await session.lost()
             raise BrokerError(f"broker {host}:{port}: the connection is lost")
         finally:
@@ -205,17 +127,23 @@ class MqttPublisher:
                 self._session = None
                 await session.close()
 
-    def _command(self, message: Message) -> None:
-        """Hand a command on; one that makes no sense, or names no camera of ours, is only a log line."""
-        try:
-            command = self._messages.command(message.topic, message.payload)
-        except ValueError as error:
-            log.warning("mqtt: %s says %r: %s", message.topic, message.payload[:40], error)
-            return
-        if isinstance(command, ProfileCommand) or command.camera in self._known:
-            self._on_command(command)
-        else:
-            log.warning("mqtt: %s: there is no camera %r", message.topic, command.camera)
+    def _say_again(self) -> None:
+        if self._session is not None:
+            for message in self._retained.values():
+                self._session.publish(message)
+
+    def _hear(self, message: Message) -> None:
+        """Hand on what is asked for; what makes no sense, or names no camera of ours, is only a log line."""
+        for dialect in self._dialects:
+            try:
+                asked = dialect.hear(message.topic, message.payload)
+            except ValueError as error:
+                log.warning("mqtt: %s says %r: %s", message.topic, message.payload[:40], error)
+                return
+            if isinstance(asked, SayAgain):
+                self._say_again()
+            elif asked is not None:
+                self._on_command(asked)
 
     def _away(self, error: Exception, wait: float) -> None:
         if not self._complained:
@@ -229,13 +157,8 @@ class MqttPublisher:
         session, self._session = self._session, None
         if session is None:
             return
-        for camera, known in self._known.items():
-            status, health, _switch = self._messages.camera_health(
-                CameraHealth(camera, CameraState.OFFLINE, "stopped")
-            )
-            still = self._messages.motion(camera, on=False)
-            for message in (*self._state(known.emptied()), still, status, health):
+        for dialect in reversed(self._dialects):
+            for message in dialect.goodbye():
                 session.publish(message)
-        session.publish(self._messages.daemon_status(online=False))
         await session.drained(_GOODBYE)
         await session.close()

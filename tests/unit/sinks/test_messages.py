@@ -18,7 +18,8 @@ from vigil.core.types import (
     ProfileCommand,
     Result,
 )
-from vigil.sinks.messages import Message, Messages
+from vigil.sinks.dialect import Message
+from vigil.sinks.messages import Messages
 
 MESSAGES = Messages("home/vigil", LOADED)
 

@@ -14,7 +14,7 @@ from tests.support.fakes import PATIENCE
 from vigil.config.model import MqttConfig
 from vigil.metrics import Metrics
 from vigil.sinks import mqtt
-from vigil.sinks.messages import Message
+from vigil.sinks.dialect import Message
 from vigil.sinks.mqtt import BrokerError, Session
 
 if TYPE_CHECKING:

@@ -28,8 +28,10 @@ from vigil.core.types import (
     Result,
 )
 from vigil.metrics import Metrics
-from vigil.sinks.messages import Message, Messages
+from vigil.sinks.dialect import Message
+from vigil.sinks.messages import Messages
 from vigil.sinks.mqtt import BrokerError
+from vigil.sinks.native import Native
 from vigil.sinks.publisher import MqttPublisher
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.looptime
 
+MESSAGES = Messages("vigil", LOADED)
 
 LABELS = {"drive": ("person", "cell phone"), "attic": ("person",)}
 CONNECTING = CameraHealth("drive", CameraState.CONNECTING)
@@ -109,7 +112,8 @@ class Stage:
         self.publisher = MqttPublisher(
             MqttConfig(host="broker"),
             ("broker", 1883),
-            Messages("vigil", LOADED),
+            MESSAGES.daemon_status(online=False),
+            [Native(MESSAGES)],
             self.bus.subscribe("mqtt"),
             self.metrics,
             self.commands.append,
