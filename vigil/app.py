@@ -18,6 +18,7 @@ from vigil.messaging import Messaging
 from vigil.metrics import Metrics
 from vigil.profiles import Choice, Profiles
 from vigil.reload import Reload
+from vigil.snapshots import Snapshots
 from vigil.supervisor import Supervisor
 from vigil.systemd import Notifier
 from vigil.web.server import WebServer
@@ -41,7 +42,8 @@ async def run(setup: Setup) -> None:
     services = await call_in_thread(lambda: open_services(setup), name="open-models")
     loaded = {name: service.loaded for name, service in services.items()}
     metrics.describe(loaded.values())
-    pipelines = Pipelines(bus.publish_threadsafe)
+    snapshots = Snapshots(bus.publish, metrics)
+    pipelines = Pipelines(bus.publish_threadsafe, snapshots.offer)
     loop = InferenceLoop(services, pipelines, metrics)
     ledger = Ledger(ledger_path(setup.path, setup.environ))
     supervisor = Supervisor(config, loop, pipelines, bus, metrics, ledger.read())
@@ -62,6 +64,7 @@ async def run(setup: Setup) -> None:
             async with asyncio.TaskGroup() as group:
                 group.create_task(loop.run(), name="inference")
                 group.create_task(supervisor.run(), name="supervisor")
+                group.create_task(snapshots.run(supervisor), name="snapshots")
                 group.create_task(ledger.run(supervisor.totals), name="ledger")
                 group.create_task(web.run(), name="web")
                 group.create_task(reload.run(setup.path, setup.reload_requested, setup.loaded), name="reload")

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from vigil.aio.bus import Bus
     from vigil.analytics.filters import ClassFilter
     from vigil.analytics.pipeline import Pipelines, Sight
+    from vigil.config.analytics import SnapshotConfig
     from vigil.config.diff import Changes
     from vigil.config.model import CameraConfig, Config
     from vigil.core.types import CameraCommand, Model
@@ -112,6 +113,10 @@ class Supervisor:
     def views(self) -> list[CameraView]:
         """Return what people are shown of every camera."""
         return [self._view(name, unit) for name, unit in self._units.items()]
+
+    def snapshots(self) -> dict[str, SnapshotConfig]:
+        """Return what pictures of each camera are wanted."""
+        return {name: unit.config.snapshots for name, unit in self._units.items()}
 
     def sight(self, camera: str) -> Sight | None:
         """Return a camera's latest inferred frame; raises `KeyError` for a camera that is not there."""
@@ -226,7 +231,7 @@ class Supervisor:
         metrics: CameraMetrics,
         totals: Totals | None,
     ) -> CameraPipeline:
-        rules = Rules(config.tracking, config.zones, config.lines)
+        rules = Rules(config.tracking, config.zones, config.lines, snapshots=config.snapshots.enabled)
         return CameraPipeline(name, self._model(config), wanted, rules, metrics, secrets.randbits, totals)
 
     def _settle(self, name: str, unit: _Unit) -> None:
@@ -243,8 +248,16 @@ class Supervisor:
         return self._loop.model(config.detect.model or MAIN_MODEL)
 
     def _introduce(self, name: str, unit: _Unit) -> None:
-        state = unit.pipeline.state
-        self._bus.publish([CameraIntroduced(name, state.counts, state.zones, state.totals)])
+        state, pictures = unit.pipeline.state, unit.config.snapshots
+        introduced = CameraIntroduced(
+            name,
+            state.counts,
+            state.zones,
+            state.totals,
+            snapshots=pictures.enabled,
+            live=pictures.live is not None,
+        )
+        self._bus.publish([introduced])
         self._bus.publish([MotionChanged(name, on=unit.watch.moving)])
 
     def _schedule(self, name: str, unit: _Unit) -> None:

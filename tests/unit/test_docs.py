@@ -29,6 +29,7 @@ from vigil.core.types import (
     CameraView,
     Condition,
     Detections,
+    LiveView,
     Model,
     ProfileView,
     Result,
@@ -279,6 +280,8 @@ def test_the_mqtt_page_has_every_topic() -> None:
         *messages.lines("drive", Totals({"entry": {"person": Crossings(2, 1)}})),
         messages.motion("drive", on=True),
         messages.event(event()),
+        messages.snapshot("drive", "person", b""),
+        messages.live(LiveView("drive", b"")),
     ]
     rows = set()
     for message in said:

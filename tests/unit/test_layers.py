@@ -29,7 +29,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "daemon",
         "profiles",
         "reload",
-        "supervisor messaging ledger",
+        "supervisor messaging ledger snapshots",
         "video inference analytics sinks web",
         "log daytime",  # the log's set-up takes `config.model.LogConfig`, the calendar its windows
         "config metrics systemd",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vigil.analytics.objects import Objects
     from vigil.analytics.paths import Paths
     from vigil.analytics.stationary import Stationary
+    from vigil.analytics.views import BestViews
     from vigil.core.geometry import Bools
 
 _APART = 1.0 - SLACK
@@ -57,6 +58,7 @@ class Chronicle(Rows):
         objects: Objects,
         stationary: Stationary,
         paths: Paths,
+        views: BestViews,
     ) -> None:
         """`labels` are the model's class names by id; the rest is read whenever an event is told."""
         super().__init__(np.zeros(1, [("told", "f8"), ("top", "f8"), ("told_top", "f8"), ("news", "?")]))
@@ -64,7 +66,7 @@ class Chronicle(Rows):
         self.scale = np.ones(4)
         """Width and height of the latest frame, twice."""
         self._camera, self._labels, self._random_bits = camera, labels, random_bits
-        self._objects, self._stationary, self._paths = objects, stationary, paths
+        self._objects, self._stationary, self._paths, self._views = objects, stationary, paths, views
 
     def grow(self, count: int) -> None:
         """Add rows for new objects."""
@@ -147,4 +149,5 @@ class Chronicle(Rows):
             stationary=bool(self._stationary.still[row]),
             path=self._paths.of(row, self._objects),
             track_id=int(objects["track"][row]),
+            has_snapshot=self._views.quality(row) > 0,
         )

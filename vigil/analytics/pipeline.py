@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from vigil.analytics.association import CameraSettings
 from vigil.analytics.scene import Scene
+from vigil.analytics.sharpness import sharpness_of
 from vigil.analytics.tracker import Tracker
 from vigil.core.events import EventType
 from vigil.core.types import Result
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from vigil.analytics.filters import ClassFilter
     from vigil.analytics.scene import Rules, SceneResult
     from vigil.analytics.tracks import Tracks
-    from vigil.core.events import Event, Totals
+    from vigil.core.events import BestView, Event, Totals
     from vigil.core.types import BusMessage, Detections, Frame, Model
     from vigil.metrics.camera import CameraMetrics
 
@@ -99,7 +100,8 @@ class CameraPipeline:
         """Return what sinks are told of a frame, its admitted boxes and its tracks, and what it means."""
         with self._lock:
             size = frame.image.width, frame.image.height
-            scene = self._scene.update(frame.captured_at, *size, detections, tracks)
+            sharpness = sharpness_of(frame.image)
+            scene = self._scene.update(frame.captured_at, *size, detections, tracks, sharpness)
             for event in scene.events:
                 self._open[event.id] = event
                 if event.type is EventType.END:
@@ -167,9 +169,14 @@ class Watcher(Protocol):
 class Pipelines:
     """The pipelines of all cameras; takes a batch from the detector and publishes its results at once."""
 
-    def __init__(self, publish: Callable[[Sequence[BusMessage]], None]) -> None:
-        """`publish(messages)` is called from inference workers."""
+    def __init__(
+        self,
+        publish: Callable[[Sequence[BusMessage]], None],
+        on_views: Callable[[Frame, Sequence[BestView]], None] = lambda _frame, _views: None,
+    ) -> None:
+        """`publish(messages)` and `on_views(frame, views)` are called from inference workers."""
         self._publish = publish
+        self._on_views = on_views
         self._watchers: dict[str, Watcher] = {}
         self._cameras: dict[str, CameraPipeline] = {}
         self._tracker = Tracker()
@@ -237,6 +244,8 @@ class Pipelines:
             return pipeline.start_over(frame.captured_at)
         if (watcher := self._watchers.get(frame.camera)) is not None:
             watcher.inferred(frame, active=scene.active)
+        if scene.views:
+            self._on_views(frame, scene.views)
         return [result, *scene.events]
 
 

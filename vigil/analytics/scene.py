@@ -43,6 +43,8 @@ class Rules:
     tracking: TrackingConfig
     zones: Mapping[str, ZoneConfig] = field(default_factory=dict)
     lines: Mapping[str, LineConfig] = field(default_factory=dict)
+    snapshots: bool = True
+    """Whether a picture of each event is wanted."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +88,7 @@ class Scene:
             scores = np.where(np.isfinite(scores), np.float32(tracking.confirm_score), scores)
         self._labels = {index: model.names[index] for index in wanted}
         self._model = model
+        self._pictured = rules.snapshots
         self._objects = Objects()
         self._confirmation = Confirmation(tracking.confirm_hits, scores)
         self._stationary = Stationary(tracking.stationary_after, tracking.stationary_patience, model)
@@ -94,7 +97,7 @@ class Scene:
         self._tally = Tally(rules.lines, list(self._labels.values()), totals or Totals())
         self._paths, self._views = Paths(), BestViews()
         self._chronicle = Chronicle(
-            camera, model.names, random_bits, self._objects, self._stationary, self._paths
+            camera, model.names, random_bits, self._objects, self._stationary, self._paths, self._views
         )
         self._parts: list[Rows] = [self._objects, self._confirmation, self._stationary]
         self._parts += [part for part in (self._zones, self._lines) if part is not None]
@@ -117,10 +120,11 @@ class Scene:
         confirmed = self._confirmation.update(self._objects).tolist()
         moved = self._move(time, width / height, confirmed)
         self._paths.update(time, self._objects)
+        better = self._views.update(self._objects, self._chronicle.scale, sharpness) if self._pictured else ()
         begun = self._begin(time, confirmed)
-        views = self._best_views(sharpness)
         zones = self._zones_of(len(detections))
         events = [*begun, *self._chronicle.due(time)]
+        views = self._best_views(better)
         ended = self._drop(time)
         if confirmed or moved or ended:
             self._count()
@@ -175,9 +179,8 @@ class Scene:
         zones = self._zones
         return [self._chronicle.begin(time, row, () if zones is None else zones.of(row)) for row in confirmed]
 
-    def _best_views(self, sharpness: Sharpness | None) -> list[BestView]:
+    def _best_views(self, better: Sequence[int]) -> list[BestView]:
         scale, rows = self._chronicle.scale, self._objects.rows
-        better = self._views.update(self._objects, scale, sharpness)
         return [
             BestView(story.id, story.label, pixels(rows["box"][row], scale), self._views.quality(row))
             for row, story in self._chronicle.stories_of(better)

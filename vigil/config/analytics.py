@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from vigil.config.section import Section
-from vigil.config.units import NO_BOOLEAN, CameraName, Duration, Fraction, Text, wrong
+from vigil.config.units import NO_BOOLEAN, CameraName, Duration, Fraction, Text, Timeout, wrong
 from vigil.core.geometry import Point, distinct, is_simple
 
 _POINT = "a point [x, y] in fractions of the frame, 0 to 1, such as [0.5, 0.9]"
@@ -168,6 +168,23 @@ class MotionConfig(Section):
     )
     masks: Masks = Field(
         default=(), description="Polygons in which changes do not count: trees, flags, the camera's clock."
+    )
+
+
+class SnapshotConfig(Section):
+    """Pictures of events, and of what a camera sees, for subscribers and people."""
+
+    enabled: bool = Field(default=True, description="Whether the best view of each event is published.")
+    crop: bool = Field(
+        default=True, description="Show the object and a little around it; false shows the whole frame."
+    )
+    size: Annotated[int, Field(ge=64, le=8192), NO_BOOLEAN] = Field(
+        default=640, description="Longest side of a picture in pixels; what is smaller stays as it is."
+    )
+    quality: Annotated[int, Field(ge=1, le=100), NO_BOOLEAN] = Field(default=80, description="JPEG quality.")
+    live: Timeout | None = Field(
+        default=None,
+        description="Publish what the camera sees this often, on `<camera>/live`; null does not.",
     )
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vigil.config.model import CameraConfig, Config, ModelConfig
 
 
-_LOOKING = ("detect", "motion", "tracking", "filters", "masks", "zones", "lines")
+_LOOKING = ("detect", "motion", "tracking", "filters", "masks", "zones", "lines", "snapshots")
 """Keys of a camera that change while it goes on capturing."""
 
 

@@ -31,7 +31,7 @@ from vigil.config.address import (
     scheme_of,
     split_address,
 )
-from vigil.config.analytics import Filters, Lines, Masks, MotionConfig, TrackingConfig, Zones
+from vigil.config.analytics import Filters, Lines, Masks, MotionConfig, SnapshotConfig, TrackingConfig, Zones
 from vigil.config.profiles import AUTO, NONE, LocationConfig, Schedule, part_of
 from vigil.config.section import Section
 from vigil.config.units import (
@@ -255,6 +255,9 @@ class CameraDefaults(_WithPassword):
         default_factory=dict, description="Parts of the picture, by name, in which objects are counted."
     )
     lines: Lines = Field(default_factory=dict, description="Lines, by name, at which crossings are counted.")
+    snapshots: SnapshotConfig = Field(
+        default_factory=SnapshotConfig, description="Pictures of events, and of what the camera sees."
+    )
 
 
 class CameraConfig(CameraDefaults):

@@ -25,6 +25,7 @@ SECTIONS = {
     "cameras.<name>.filters.<label>": ("cameras", "<name>", "filters", "<label>"),
     "cameras.<name>.zones.<name>": ("cameras", "<name>", "zones", "<name>"),
     "cameras.<name>.lines.<name>": ("cameras", "<name>", "lines", "<name>"),
+    "cameras.<name>.snapshots": ("cameras", "<name>", "snapshots"),
 }
 """Heading and path of every section; `defaults` has the keys of a camera."""
 

@@ -50,7 +50,7 @@ class Image(Protocol):
         """Return every `stride`-th pixel of every `stride`-th row of the luma plane, `(h, w)`."""
 
     def to_bgr(self) -> UInt8:
-        """Return the whole picture as `(height, width, 3)` uint8 BGR."""
+        """Return the whole picture as `(height, width, 3)` uint8 BGR; raises `PixelsError` as above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +210,10 @@ class CameraIntroduced:
     zones: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     totals: Totals = field(default_factory=Totals)
     tuning: Tuning = field(default_factory=Tuning)
+    snapshots: bool = True
+    """Whether there will be pictures of its events."""
+    live: bool = False
+    """Whether there will be pictures of what it sees."""
 
     def emptied(self) -> CameraIntroduced:
         """Return the same with nobody in view; totals stay."""

@@ -94,6 +94,7 @@ class Metrics:
         self.line_crossings = self._counter(
             "line_crossings", "Objects that crossed a line.", "camera", "line", "label", "direction"
         )
+        self.snapshots_taken = self._counter("snapshots_taken", "Pictures taken of events.", "camera")
         self.capture_to_publish = self._histogram(
             "capture_to_publish_seconds",
             "From a frame's arrival to its result being published.",
@@ -126,6 +127,11 @@ class Metrics:
         self.mqtt_published = self._counter("mqtt_published", "Messages given to the broker's connection.")
         self.mqtt_dropped = self._counter("mqtt_dropped", "Messages that were not published.", "reason")
         self.bus_dropped = self._counter("bus_dropped", "Messages that a slow sink lost.", "sink")
+        self.snapshots_dropped = self._counter(
+            "snapshots_dropped", "Views of events of which no picture was made.", "reason"
+        )
+        for reason in ("busy", "unreadable"):
+            self.snapshots_dropped.labels(reason)
         for reason in ("disconnected", "slow_broker"):
             self.mqtt_dropped.labels(reason)
 

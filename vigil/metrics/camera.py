@@ -84,6 +84,7 @@ class CameraMetrics:
         self._inferred = metrics.frames_inferred.labels(camera)
         self._decode_cpu = metrics.decode_cpu.labels(camera)
         self._latency = metrics.capture_to_publish.labels(camera)
+        self._snapshots = metrics.snapshots_taken.labels(camera)
         self._dropped = {reason: metrics.dropped.labels(camera, reason) for reason in FRAME_DROPS}
         self._reconnects = {reason: metrics.reconnects.labels(camera, reason) for reason in CAPTURE_FAILURES}
         self._detections: dict[str, Counter] = {}
@@ -214,6 +215,10 @@ class CameraMetrics:
         """Measure the way of a result from its frame's arrival to now."""
         self._latency.observe(max(0.0, time.time() - captured_at))
 
+    def pictured(self) -> None:
+        """Count a picture of an event."""
+        self._snapshots.inc()
+
     def thread_abandoned(self) -> None:
         """Count a capture thread that would not end."""
         self._metrics.threads_abandoned.inc()
@@ -248,6 +253,7 @@ class CameraMetrics:
             metrics.line_crossings,
             metrics.capture_to_publish,
             metrics.decode_cpu,
+            metrics.snapshots_taken,
         ):
             family.remove_by_labels({"camera": self._camera})
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from vigil.core.events import Event, Totals
-    from vigil.core.types import CameraHealth, Command, Loaded, Result
+    from vigil.core.types import CameraHealth, Command, LiveView, Loaded, Result
 
 
 class Messages:
@@ -132,6 +132,14 @@ class Messages:
     def motion(self, camera: str, *, on: bool) -> Message:
         """Return whether anything moves."""
         return Message(f"{self._prefix}/{camera}/motion", b"ON" if on else b"OFF", 1, retain=True)
+
+    def snapshot(self, camera: str, label: str, jpeg: bytes) -> Message:
+        """Return the best view of the latest event of a label; no bytes take it back."""
+        return Message(f"{self._prefix}/{camera}/{topic_label(label)}/snapshot", jpeg, retain=True)
+
+    def live(self, view: LiveView) -> Message:
+        """Return what a camera sees now."""
+        return Message(f"{self._prefix}/{view.camera}/live", view.jpeg)
 
     def event(self, event: Event) -> Message:
         """Return an event as it is now: `new`, `update` or `end`."""

@@ -34,6 +34,8 @@ class Native:
         self._messages = messages
         self._known: dict[str, CameraIntroduced] = {}
         self._live: set[str] = set()
+        self._pictured: dict[str, set[str]] = {}
+        """The labels of each camera of which a picture is retained."""
 
     @property
     def listens(self) -> Sequence[str]:
@@ -70,7 +72,7 @@ class Native:
             yield health
         yield self._messages.daemon_status(online=False)
 
-    def _take(self, message: BusMessage) -> Iterable[Message]:  # noqa: PLR0911 -- one for each kind of message
+    def _take(self, message: BusMessage) -> Iterable[Message]:  # noqa: C901, PLR0911 -- one for each kind
         match message:
             case Result():
                 return self._counted(message)
@@ -86,7 +88,11 @@ class Native:
                 return self._gone(camera)
             case ProfileChanged(active):
                 return [self._messages.profile(active)]
-            case SnapshotTaken() | LiveView() | StatsReport():
+            case SnapshotTaken(camera, label):
+                return self._snapshot(camera, label, message.jpeg)
+            case LiveView(camera):
+                return [self._messages.live(message)] if camera in self._known else ()
+            case StatsReport():
                 return ()
 
     def _counted(self, result: Result) -> Iterator[Message]:
@@ -101,6 +107,19 @@ class Native:
         if result.totals is not known.totals:
             yield from self._messages.lines(camera, result.totals)
         self._known[camera] = known.with_counts_of(result)
+
+    def _snapshot(self, camera: str, label: str, jpeg: bytes) -> Iterable[Message]:
+        known = self._known.get(camera)
+        if known is None or label not in known.counts:
+            return ()
+        self._pictured.setdefault(camera, set()).add(label)
+        return [self._messages.snapshot(camera, label, jpeg)]
+
+    def _unpictured(self, camera: str, wanted: set[str]) -> Iterator[Message]:
+        """Take back the pictures of labels that are not `wanted`."""
+        gone = self._pictured.get(camera, set()) - wanted
+        self._pictured[camera] = self._pictured.get(camera, set()) & wanted
+        yield from taken_back(self._messages.snapshot(camera, label, b"").topic for label in gone)
 
     def _health(self, health: CameraHealth) -> Iterator[Message]:
         yield from self._messages.camera_health(health)
@@ -119,6 +138,7 @@ class Native:
         if before is not None:
             now = {message.topic for message in self._state(camera)}
             yield from taken_back(each.topic for each in self._state(before) if each.topic not in now)
+        yield from self._unpictured(camera.camera, set(camera.counts) if camera.snapshots else set())
         yield self._messages.info(self._known)
 
     def _say(self, camera: CameraIntroduced) -> Iterable[Message]:
@@ -140,6 +160,7 @@ class Native:
         gone = self._messages.camera_health(CameraHealth(camera, CameraState.DISABLED))
         gone.append(self._messages.motion(camera, on=False))
         yield from taken_back(each.topic for each in [*gone, *(self._state(known) if known else ())])
+        yield from self._unpictured(camera, set())
         yield self._messages.info(self._known)
 
 

@@ -102,5 +102,8 @@ class YuvImage:
         return rows[: frame.height : stride, : frame.width : stride]
 
     def to_bgr(self) -> UInt8:
-        """Return the whole picture as `(height, width, 3)` uint8 BGR."""
-        return np.asarray(self._frame.to_ndarray(format="bgr24"), np.uint8)
+        """Return the whole picture as `(height, width, 3)` uint8 BGR; raises `PixelsError`."""
+        try:
+            return np.asarray(self._frame.to_ndarray(format="bgr24"), np.uint8)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise PixelsError(f"pixels of format {self._frame.format.name} cannot be converted") from error

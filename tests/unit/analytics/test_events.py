@@ -28,7 +28,7 @@ def test_an_event_says_what_is_known() -> None:
     expected = (0.25 * WIDTH, 0.4 * HEIGHT, 0.35 * WIDTH, 0.6 * HEIGHT)
     assert event.box == pytest.approx(expected, abs=1e-3)
     assert (event.zones, event.entered_zones, event.stationary) == (("left",), ("left",), False)
-    assert (event.has_snapshot, event.has_clip) == (False, False)
+    assert (event.has_snapshot, event.has_clip) == (True, False)
 
 
 def test_the_end_says_when_it_was_seen_last() -> None:

@@ -112,6 +112,7 @@ LOOKING = {
     "masks": [[[0, 0], [1, 0], [1, 1]]],
     "zones": {"gate": {"polygon": [[0, 0], [1, 0], [1, 1]]}},
     "lines": {"entry": {"from": [0, 0], "to": [1, 1]}},
+    "snapshots": {"crop": False},
 }
 
 

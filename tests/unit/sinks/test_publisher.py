@@ -22,10 +22,12 @@ from vigil.core.types import (
     CameraIntroduced,
     CameraState,
     Condition,
+    LiveView,
     MotionChanged,
     ProfileChanged,
     ProfileCommand,
     Result,
+    SnapshotTaken,
 )
 from vigil.metrics import Metrics
 from vigil.sinks.dialect import Message
@@ -585,3 +587,33 @@ async def test_malformed_command_is_a_line_and_nothing_else(
     (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
     assert says in record.getMessage()
     assert len(record.getMessage()) < 200
+
+
+def taken(label: str = "person", camera: str = "drive") -> SnapshotTaken:
+    """Return a picture of an event."""
+    return SnapshotTaken(camera, label, "01J", 0.0, b"jpeg")
+
+
+async def test_snapshots_are_retained_until_their_label_goes(stage: Stage) -> None:
+    """The latest picture of each label is kept and said again; it goes with its label, or with the camera."""
+    async with stage.playing():
+        said = await stage.tell(taken(), taken("cell phone"), taken("dog"), taken(camera="cellar"))
+        assert [(each.topic, each.retain, each.qos) for each in said] == [
+            ("vigil/drive/person/snapshot", True, 0),
+            ("vigil/drive/cell_phone/snapshot", True, 0),
+        ]
+        stage.sessions[0].lose()
+        await asyncio.sleep(60)
+        assert topics(stage.sessions[1].said)["vigil/drive/person/snapshot"] == b"jpeg"
+        fewer = topics(await stage.tell(introduced("drive", "person")))
+        assert fewer["vigil/drive/cell_phone/snapshot"] == b""
+        assert "vigil/drive/person/snapshot" not in fewer
+        gone = topics(await stage.tell(CameraGone("drive")))
+        assert gone["vigil/drive/person/snapshot"] == b""
+
+
+async def test_live_pictures_are_for_who_listens_now(stage: Stage) -> None:
+    """What a camera sees is not retained, and nothing is said of a camera that is gone."""
+    async with stage.playing():
+        (said,) = await stage.tell(LiveView("drive", b"jpeg"), LiveView("cellar", b"jpeg"))
+        assert (said.topic, said.payload, said.retain) == ("vigil/drive/live", b"jpeg", False)
