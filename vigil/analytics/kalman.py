@@ -30,6 +30,9 @@ _FIRST_VELOCITY = np.array([4.0, 4.0, 1.0, 1.0])
 """Per second: what an object seen once may do."""
 _ACCELERATION = np.array([0.4, 0.25, 0.1, 0.1])
 """Per second and square root of a second: how much a velocity wanders."""
+_PERSPECTIVE = 2.0
+"""What comes nearer at a steady pace accelerates in the picture by so many times its velocity times the rate
+at which it grows: with x = X / Z and Z' steady, x'' = 2 x' (-Z' / Z), and a box's sides grow by -Z' / Z."""
 
 _LEAST_SIDE = 1.0
 """Pixels: a side that shrinks while nobody sees it stops here."""
@@ -48,7 +51,7 @@ def begin(box: Float64) -> Float64:
 def predict(state: Float64, seconds: Float64) -> None:
     """Move states `(5, n, 4)` on by `seconds` `(n,)`, none negative, in place."""
     step = seconds[:, None]
-    noise = np.square(_ACCELERATION * _scale(state[POSITION])) * step
+    noise = (np.square(_ACCELERATION * _scale(state[POSITION])) + np.square(_approach(state))) * step
     state[POSITION] += state[VELOCITY] * step
     state[SPREAD] += step * (2 * state[COUPLING] + step * (state[VELOCITY_SPREAD] + noise / 3))
     state[COUPLING] += step * (state[VELOCITY_SPREAD] + noise / 2)
@@ -74,6 +77,17 @@ def correct(state: Float64, box: Float64) -> None:
     state[COUPLING] *= 1 - gain
     state[SPREAD] *= 1 - gain
     np.maximum(state[POSITION, :, 2:], _LEAST_SIDE, out=state[POSITION, :, 2:])
+
+
+def _approach(state: Float64) -> Float64:
+    """Return `(n, 4)` the acceleration that a steady approach, or retreat, of such a growth would make.
+
+    Growth is too noisy to be predicted with, so this widens what is thought possible instead of moving it.
+    """
+    sides = slice(2, AXES)
+    growth = state[VELOCITY, :, sides].sum(axis=1) / state[POSITION, :, sides].sum(axis=1)
+    acceleration: Float64 = _PERSPECTIVE * growth[:, None] * state[VELOCITY]
+    return acceleration
 
 
 def _scale(box: Float64) -> Float64:

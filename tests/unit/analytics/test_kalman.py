@@ -92,3 +92,27 @@ def test_sides_stay_positive() -> None:
         kalman.correct(state, np.array([[100.0, 100.0, side, 2 * side]]))
     kalman.predict(state, np.array([60.0]))
     assert (state[POSITION, :, 2:] >= 1).all()
+
+
+def test_steady_approach_stays_possible() -> None:
+    """A car that nears at a steady pace outruns its prediction by no more than is thought possible."""
+    state, away, farthest = kalman.begin(_car(60.0)), 60.0, 0.0
+    while away > 10:
+        away -= 2.5
+        kalman.predict(state, np.array([0.1]))
+        surprise = _car(away) - state[POSITION]
+        farthest = max(farthest, float((np.square(surprise) / kalman.innovation_spread(state)).max()))
+        kalman.correct(state, _car(away))
+    assert farthest < 3**2
+
+
+def test_walking_past_is_as_sure_as_before() -> None:
+    """Who keeps his size is predicted no less surely for being quick."""
+    slow, quick = walked([0.1] * 20, speed=1), walked([0.1] * 20, speed=100)
+    assert kalman.innovation_spread(quick) == pytest.approx(kalman.innovation_spread(slow), rel=1e-6)
+
+
+def _car(away: float) -> Float64:
+    """Return the box of a car of 1.8 x 1.5 m, so many metres before a camera 6 m above the road."""
+    pixels = 1000 / away
+    return np.array([[500 + 3 * pixels, 5.25 * pixels, 1.8 * pixels, 1.5 * pixels]])
