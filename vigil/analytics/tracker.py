@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _SLOW = 2.5
 """Frame intervals that a track is kept for at least: two misses and some jitter."""
+_NOT_LOOKED = 30.0
+"""Seconds without a look that do a track no harm: ten in which a quiet picture is spared, and twenty that an
+overload may make of a turn."""
 
 
 @dataclass(slots=True)
@@ -140,7 +143,10 @@ class Tracker:
         return rows, camera, given
 
     def _living(self, batch: _Batch) -> tuple[Rows, Rows]:
-        """Drop the tracks that were missed for too long; return row and camera of the others."""
+        """Drop the tracks that were missed for too long; return row and camera of the others.
+
+        That its camera was not looked at is no fault of a track: it is looked for at least once.
+        """
         table, settings = self._table, self._settings
         rows = np.concatenate([camera.rows for camera in batch.cameras])
         camera = np.repeat(np.arange(len(batch.cameras)), [len(each.rows) for each in batch.cameras])
@@ -149,7 +155,9 @@ class Tracker:
             table.rewind(rows, now)
         interval = np.array([each.interval for each in batch.cameras])
         limit = np.maximum([each.settings.patience for each in batch.cameras], _SLOW * interval)[camera]
-        limit[(table.hits[rows] == 1) & (last_seen < batch.before[camera])] = settings.young_patience
+        missed = last_seen < batch.before[camera]
+        limit[(table.hits[rows] == 1) & missed] = settings.young_patience
+        limit[~missed] = np.maximum(limit[~missed], _NOT_LOOKED)
         dead = now - last_seen > limit
         if not dead.any():
             return rows, camera

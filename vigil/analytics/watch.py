@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _LOOK = 0.1
 """Seconds between two looks for motion, at least."""
 _PRESENT, _PRESENT_TURNS = 0.5, 1.5
-"""Seconds, or turns of a slow camera, for which what was seen keeps the camera awake."""
+"""Seconds, or turns as slow as they really come, for which what was seen keeps the camera awake."""
 
 
 class FrameTaker(Protocol):
@@ -52,6 +53,8 @@ class Watch:
         self._looked = self._present_until = 0.0
         self._clock = 0.0  # from wall-clock seconds of frames to monotonic ones, which nobody sets
         self._turn = 0.0
+        self._inferred = self._spared = -math.inf
+        self._in_sight = False
         self.quiet = False
         """Whether the latest frame was spared, because nothing moves."""
 
@@ -77,20 +80,31 @@ class Watch:
         now = self._now()
         self._clock = now - frame.captured_at
         moving = self._look(frame, now)
-        if self._gate.awake(moving=moving, present=now <= self._present_until, now=now):
+        present = self._in_sight or now <= self._present_until
+        if self._gate.awake(moving=moving, present=present, now=now):
             self.quiet = False
             self._taker.offer(frame)
         else:
             self.quiet = True
+            self._spared = now
             self._metrics.dropped("quiet")
 
     def inferred(self, frame: Frame, *, active: bool) -> None:
-        """Note that a frame was inferred, and whether it shows anything that may move on."""
+        """Note that a frame was inferred, and whether it shows anything that may move on.
+
+        What it shows keeps the camera awake until the next look, however late that comes at overload, and
+        for a turn and a half in any case: the detector may miss it once.
+        """
         # A wall clock that is set meanwhile must not take the frame into the future.
         captured = min(frame.captured_at + self._clock, self._now())
+        turn = self._turn
+        if self._spared < self._inferred:  # awake all the while, so this is how long a turn takes
+            turn = max(turn, captured - self._inferred)
+        self._inferred = captured
         self._gate.inferred(captured)
+        self._in_sight = active
         if active:
-            self._present_until = captured + max(_PRESENT, _PRESENT_TURNS * self._turn)
+            self._present_until = captured + max(_PRESENT, _PRESENT_TURNS * turn)
 
     def live(self) -> None:
         """Note that the camera has connected."""
@@ -98,7 +112,7 @@ class Watch:
 
     def away(self) -> None:
         """Note that the camera is away: nothing moves that nobody sees."""
-        self.quiet = False
+        self.quiet = self._in_sight = False
         if self._state.clear():
             self._on_motion(False)
 

@@ -128,6 +128,15 @@ def test_slow_camera_keeps_what_stands() -> None:
     assert [shown(tracks) for tracks in answers] == [[0], [0], [], [0], [0]]
 
 
+def test_sudden_overload_forgets_nobody() -> None:
+    """Who was in the latest frame is looked for in the next, though that comes after the patience."""
+    frames = [(n * 0.2, boxes(person(100))) for n in range(4)]
+    seldom = [(4.0 + n * 3.3, boxes(person(100))) for n in range(4)]
+    assert shown(run([*frames, *seldom])[-1]) == [0]
+    missed = [(0.8, boxes()), (4.0, boxes(person(100)))]
+    assert shown(run([*frames, *missed])[-1]) == [1]
+
+
 def test_gap_larger_than_the_patience_forgets() -> None:
     """After a minute without frames whoever stands in the same place is somebody new."""
     frames = [(n * 0.2, boxes(person(100))) for n in range(4)]

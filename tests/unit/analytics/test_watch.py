@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
-from tests.support.fakes import Clock, FakeImage, frame
+from tests.support.fakes import MODEL, Clock, FakeImage, boxes, frame
+from vigil.analytics.filters import class_filter
+from vigil.analytics.pipeline import CameraPipeline, Pipelines
+from vigil.analytics.scene import Rules
 from vigil.analytics.watch import Watch
-from vigil.config.analytics import MotionConfig
+from vigil.config.analytics import MotionConfig, TrackingConfig
+from vigil.config.model import DetectConfig
+from vigil.core.events import Event, EventType
 from vigil.metrics import Metrics
 
 if TYPE_CHECKING:
-    import pytest
-
-    from vigil.core.types import Frame, UInt8
+    from vigil.core.types import BusMessage, Frame, UInt8
 
 FPS = 5.0
+SOMEBODY = (600, 200, 660, 400, 0.9, 0)
 NOISE = np.random.default_rng(1).integers(-2, 3, (720, 1280))
 
 
@@ -69,6 +75,44 @@ class Stage:
         return self.metrics.registry.get_sample_value("vigil_frames_dropped_total", labels)
 
 
+class Overloaded:
+    """A camera of 10 frames/s with somebody who stands still, and an engine that comes by seldom."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = Clock()
+        monkeypatch.setattr("vigil.analytics.watch.time", self.clock)
+        self.told: list[BusMessage] = []
+        self.times: list[float] = []
+        self._waiting: Frame | None = None
+        series = Metrics().add_camera("a")
+        self._watch = Watch(self, series, lambda _on: None)
+        self._watch.settle(MotionConfig(), gate=True, fps=FPS)
+        self._watch.live()
+        wanted = class_filter("a", DetectConfig(classes=["person"]), 0.5, MODEL)
+        bits = random.Random(1).getrandbits  # noqa: S311 -- the same ids in each run
+        self._pipelines = Pipelines(self.told.extend)
+        shifting = TrackingConfig.model_validate({"stationary_after": "1h"})  # from foot to foot
+        pipeline = CameraPipeline("a", MODEL, wanted, Rules(shifting), series, bits)
+        self._pipelines.add("a", pipeline, self._watch)
+
+    def offer(self, frame: Frame) -> None:
+        """Keep the newest frame, as a slot does."""
+        self._waiting = frame
+
+    def show(self, seconds: float, *, every: float, there: bool = True) -> list[BusMessage]:
+        """Let time pass, with the newest frame inferred `every` so many seconds; returns what was told."""
+        before = len(self.told)
+        for _ in range(round(seconds * 10)):
+            self.clock.now += 0.1
+            seen = frame("a", round(self.clock.now * 10), self.clock.now + 5e8, Scene(None, 1))
+            self._watch.offer(seen)
+            if self._waiting is not None and self.clock.now - (self.times or [0.0])[-1] >= every - 0.05:
+                self._pipelines.handle([self._waiting], [boxes(SOMEBODY) if there else boxes()])
+                self.times.append(self.clock.now)
+                self._waiting = None
+        return self.told[before:]
+
+
 def test_quiet_picture_is_spared(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the first second a still picture is looked at every ten seconds; the rest counts as quiet."""
     stage = Stage(monkeypatch)
@@ -108,6 +152,32 @@ def test_slow_camera_is_kept_awake_for_its_next_turn(monkeypatch: pytest.MonkeyP
     stage.play(5)
     stage.watch.inferred(frame("a", 0, stage.clock.now + 5e8), active=True)
     assert stage.play(5) in {29, 30}
+
+
+@pytest.mark.parametrize("looks", [5.0, 1.0, 0.3, 0.1])
+def test_who_stands_still_is_followed_however_rare_the_looks(
+    monkeypatch: pytest.MonkeyPatch, looks: float
+) -> None:
+    """An overload that leaves a camera one look in ten seconds loses nobody between two of them."""
+    stage = Overloaded(monkeypatch)
+    stage.show(5.0, every=0.2)
+    told = stage.show(100.0, every=1 / looks)
+    assert stage.times[-1] - stage.times[0] > 100
+    assert np.diff(stage.times).max() <= 1 / looks + 0.3
+    assert [message for message in told if isinstance(message, Event) and message.type is EventType.END] == []
+
+
+def test_somebody_who_was_missed_once_at_overload_is_looked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After a look that shows nobody the next one still comes at the rate that the camera gets."""
+    stage = Overloaded(monkeypatch)
+    stage.show(5.0, every=0.2)
+    stage.show(20.0, every=3.0)
+    before = len(stage.times)
+    stage.show(4.0, every=3.0, there=False)
+    stage.show(4.0, every=3.0)
+    assert np.diff(stage.times[before - 1 :]).max() <= 3.3
 
 
 def test_without_a_gate_every_frame_passes(monkeypatch: pytest.MonkeyPatch) -> None:
