@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MISTAKE = "%s: its objects are forgotten because of an error that vigil does not know"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sight:
@@ -216,37 +218,57 @@ class Pipelines:
         """Take one batch's frames and the boxes of each."""
         with self._lock:
             known = [
-                (pipeline, frame, pipeline.admit(frame, detections))
+                _Seen(pipeline, frame, detections)
                 for frame, detections in zip(frames, found, strict=True)
                 if (pipeline := self._cameras.get(frame.camera)) is not None and not pipeline.away
             ]
-            tracks = self._tracker.update(
-                [frame.camera for _, frame, _ in known],
-                [frame.captured_at for _, frame, _ in known],
-                [detections for _, _, detections in known],
-            )
-            told: list[BusMessage] = []
-            for (pipeline, frame, detections), theirs in zip(known, tracks, strict=True):
-                told += self._one(pipeline, frame, detections, theirs)
-            self._publish(told)
+            self._publish(self._told(known))
 
-    def _one(
-        self, pipeline: CameraPipeline, frame: Frame, detections: Detections, tracks: Tracks
-    ) -> Sequence[BusMessage]:
-        """Return what is told of one camera's frame; its trouble is its own."""
+    def _told(self, seen: Sequence[_Seen]) -> list[BusMessage]:
+        """Return what is told of these frames; those that cannot be tracked together are each by itself."""
         try:
-            result, scene = pipeline.result(frame, detections, tracks)
-        except Exception:  # the edge of a camera: the others of the batch must not suffer from a mistake
-            log.exception(
-                "%s: its objects are forgotten because of an error that vigil does not know", frame.camera
+            admitted = [each.pipeline.admit(each.frame, each.detections) for each in seen]
+            frames = [each.frame for each in seen]
+            tracks = self._tracker.update(
+                [frame.camera for frame in frames], [frame.captured_at for frame in frames], admitted
             )
-            self._tracker.forget(frame.camera)
-            return pipeline.start_over(frame.captured_at)
+        except Exception:  # the edge of a camera: the others of the batch must not suffer from a mistake
+            if len(seen) > 1:
+                return [message for each in seen for message in self._told([each])]
+            log.exception(_MISTAKE, seen[0].frame.camera)
+            return self._start_over(seen[0])
+        told: list[BusMessage] = []
+        for each, detections, theirs in zip(seen, admitted, tracks, strict=True):
+            told += self._one(each, detections, theirs)
+        return told
+
+    def _one(self, seen: _Seen, detections: Detections, tracks: Tracks) -> Sequence[BusMessage]:
+        """Return what is told of one camera's frame; its trouble is its own."""
+        frame = seen.frame
+        try:
+            result, scene = seen.pipeline.result(frame, detections, tracks)
+        except Exception:  # the edge of a camera, as above
+            log.exception(_MISTAKE, frame.camera)
+            return self._start_over(seen)
         if (watcher := self._watchers.get(frame.camera)) is not None:
             watcher.inferred(frame, active=scene.active)
         if scene.views:
             self._on_views(frame, scene.views)
         return [result, *scene.events]
+
+    def _start_over(self, seen: _Seen) -> list[BusMessage]:
+        """Forget a camera's objects; returns the events that this ends."""
+        self._tracker.forget(seen.frame.camera)
+        return list(seen.pipeline.start_over(seen.frame.captured_at))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """A frame of a camera, and what the detector found in it."""
+
+    pipeline: CameraPipeline
+    frame: Frame
+    detections: Detections
 
 
 def _tracked(detections: Detections, tracks: Tracks) -> Detections:

@@ -87,7 +87,8 @@ class Tracker:
         with self._lock:
             batch = self._batch(cameras, times)
             seen = gather(found, self._settings.low)
-            rows, camera, given = self._continue(batch, seen)
+            rows, camera, dead = self._living(batch)
+            given = self._continue(batch, seen, rows, camera)
             taken = np.zeros(len(seen), bool)
             taken[given[given != NONE]] = True
             fresh = newcomers(seen, taken, batch.least("begin"), self._settings)
@@ -99,6 +100,7 @@ class Tracker:
                 rows, camera, given = rows[order], camera[order], given[order]
             ends = np.searchsorted(camera, np.arange(len(cameras) + 1)).tolist()
             _keep(batch, rows, ends)
+            self._table.give_back(dead)  # not before all went well: a batch that fails is tried again
             return self._told(rows, np.append(seen.index, NONE)[given], ends)
 
     def forget(self, camera: str) -> None:
@@ -125,10 +127,9 @@ class Tracker:
         before = np.array([camera.seen_at for camera in cameras])
         return _Batch(cameras, now, before, np.maximum(now - before, 0.0))
 
-    def _continue(self, batch: _Batch, seen: Candidates) -> tuple[Rows, Rows, Rows]:
-        """Give the tracks their detections; return row, camera and row in `seen` (or `NONE`) of each."""
+    def _continue(self, batch: _Batch, seen: Candidates, rows: Rows, camera: Rows) -> Rows:
+        """Give the tracks their detections; return the row in `seen` (or `NONE`) of each."""
         table = self._table
-        rows, camera = self._living(batch)
         state = table.state.take(rows, axis=1)
         kalman.predict(state, batch.elapsed[camera])
         known = Known(camera, table.class_id[rows], state)
@@ -140,10 +141,10 @@ class Tracker:
         state[:, hit] = corrected
         table.state[:, rows] = state
         table.note(rows[hit], seen.class_id[got], seen.confidence[got], batch.now[camera[hit]])
-        return rows, camera, given
+        return given
 
-    def _living(self, batch: _Batch) -> tuple[Rows, Rows]:
-        """Drop the tracks that were missed for too long; return row and camera of the others.
+    def _living(self, batch: _Batch) -> tuple[Rows, Rows, Rows]:
+        """Return row and camera of the tracks, and the rows of those that were missed for too long.
 
         That its camera was not looked at is no fault of a track: it is looked for at least once.
         """
@@ -160,9 +161,8 @@ class Tracker:
         limit[~missed] = np.maximum(limit[~missed], _NOT_LOOKED)
         dead = now - last_seen > limit
         if not dead.any():
-            return rows, camera
-        table.give_back(rows[dead])
-        return rows[~dead], camera[~dead]
+            return rows, camera, rows[:0]
+        return rows[~dead], camera[~dead], rows[dead]
 
     def _begin(self, batch: _Batch, seen: Candidates, fresh: Rows) -> Rows:
         times = batch.now[seen.camera[fresh]]

@@ -6,9 +6,11 @@ import random
 import threading
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from tests.support.fakes import MODEL, PATIENCE, boxes, frame
+from vigil.analytics import association, tracker
 from vigil.analytics.association import CameraSettings
 from vigil.analytics.filters import class_filter
 from vigil.analytics.pipeline import CameraPipeline, Pipelines
@@ -16,13 +18,13 @@ from vigil.analytics.scene import Rules, Scene
 from vigil.config.analytics import LineConfig, TrackingConfig, ZoneConfig
 from vigil.config.model import DetectConfig
 from vigil.core.events import Crossings, Event, EventType, Totals
-from vigil.core.types import UNTRACKED, Result
+from vigil.core.types import UNTRACKED, Detections, Result
 from vigil.metrics import Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from vigil.core.types import BusMessage, Detections, Frame
+    from vigil.core.types import BusMessage, Frame
 
 LEFT = ZoneConfig.model_validate({"polygon": [[0, 0], [0.5, 0], [0.5, 1], [0, 1]], "inertia": "0s"})
 MIDDLE = LineConfig.model_validate({"from": [0.5, 1], "to": [0.5, 0]})
@@ -229,6 +231,71 @@ def test_one_cameras_mistake_is_its_own(
     assert [result.camera for result in results(told)] == ["b"]
     assert "a: its objects are forgotten because of an error" in caplog.text
     assert results(house.show("a", 10.0, person(200)))[0].counts["person"] == 0
+
+
+def unknown_class() -> Detections:
+    """Return what no filter can look up."""
+    return boxes((70, 200, 130, 400, 0.9, 99))
+
+
+def five_sides() -> Detections:
+    """Return what the filter lets pass and the tracker cannot put together with anything."""
+    found = boxes(person(200))
+    return Detections.untracked(np.zeros((1, 5), np.float32), found.confidence, found.class_id)
+
+
+@pytest.mark.parametrize("broken", [unknown_class, five_sides])
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_boxes_that_break_the_batch_are_one_cameras_trouble(
+    house: House, caplog: pytest.LogCaptureFixture, broken: Callable[[], Detections], order: str
+) -> None:
+    """A camera whose boxes cannot be filtered or tracked is handled by itself; the other's tracks go on."""
+    begun = {name: events(house.stand(name, 200)) for name in "ab"}
+    before = house.published[-1]
+    found = {"a": broken(), "b": boxes(person(200))}
+    house.pipelines.handle([frame(name, 9, 1.0) for name in order], [found[name] for name in order])
+    told = house.published[-1]
+    assert [(event.id, event.type) for event in events(told)] == [(begun["a"][0].id, EventType.END)]
+    (result,) = results(told)
+    assert (result.camera, result.counts["person"]) == ("b", 1)
+    assert result.detections.tracker_id.tolist() == results(before)[-1].detections.tracker_id.tolist()
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["a"]
+    assert house.watchers["a"].active == [True] * 5
+    assert results(house.show("a", 1.2, person(200)))[0].counts["person"] == 0
+
+
+def test_tracker_that_fails_on_a_batch_goes_on_camera_by_camera(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both cameras' tracks are after the failure what they would be without it, and no row is used twice."""
+    alone = House()
+    for each in (house, alone):
+        for name in "ab":
+            each.stand(name, 200)
+            each.show(name, 1.0, person(230), person(900))
+            each.show(name, 1.2, person(230))
+    with monkeypatch.context() as broken:
+        associate = association.associate
+
+        def fail_together(known: Any, seen: Any, least: Any, settings: Any) -> Any:
+            if len(least) > 1:
+                raise ZeroDivisionError
+            return associate(known, seen, least, settings)
+
+        broken.setattr(tracker, "associate", fail_together)
+        batch = [boxes(person(260)), boxes(person(260))]
+        house.pipelines.handle([frame("a", 1, 5.0), frame("b", 1, 5.0)], batch)
+    for name in "ab":
+        alone.show(name, 5.0, person(260))
+    for each in (house, alone):
+        for name in "ab":
+            each.show(name, 5.2, person(300), person(600))
+    told, expected = results(house.published[-1]), results(alone.published[-1])
+    assert told[0].detections.tracker_id.tolist() == expected[0].detections.tracker_id.tolist()
+    assert told[0].detections.xyxy.tolist() == expected[0].detections.xyxy.tolist()
+    rows = [row for camera in house.pipelines._tracker._cameras.values() for row in camera.rows.tolist()]
+    assert len(rows) == len(set(rows))
+    assert not set(rows) & set(house.pipelines._tracker._table._free)
 
 
 @pytest.mark.parametrize(
