@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,6 +37,8 @@ COUNTED = {
     "vigil_line_crossings_total",
     "vigil_capture_to_publish_seconds_count",
     "vigil_decode_cpu_seconds_total",
+    "vigil_camera_inference_seconds_total",
+    "vigil_label_drift",
 }
 
 
@@ -308,7 +311,7 @@ def test_nothing_is_exported_twice() -> None:
     metrics = Metrics()
     metrics.describe([Loaded("yolo11n", "onnxruntime cpu", "measured")])
     added(metrics, "drive", "person")
-    metrics.inferred(4, 0.02)
+    metrics.inferred(4, 0.02, ["drive"])
     metrics.sink_dropped("mqtt")
     keys = [(sample.name, frozenset(sample.labels.items())) for sample in samples(metrics)]
     assert len(keys) == len(set(keys))
@@ -317,3 +320,131 @@ def test_nothing_is_exported_twice() -> None:
     about = {"version": __version__, "model": "yolo11n", "engine": "onnxruntime cpu"}
     assert metrics.registry.get_sample_value("vigil_build_info", about) == 1
     assert metrics.registry.get_sample_value("vigil_bus_dropped_total", {"sink": "mqtt"}) == 1
+
+
+def everything() -> Metrics:
+    """Return the metrics of a daemon with two cameras that saw everything there is."""
+    metrics = Metrics()
+    metrics.describe([Loaded("yolo11n", "onnxruntime cpu", "measured")])
+    metrics.engine_failures.labels("cpu")
+    metrics.reloaded(successful=True)
+    for name in ("drive", "door"):
+        camera = added(metrics, name, "person")
+        camera.health(LIVE)
+        camera.decoded(0.0, 0.01)
+        camera.inferred([0], NAMES)
+        camera.told({"person": 1}, {"gate": {"person": 1}}, [event(label="person")])
+        camera.crossed(Totals({"entry": {"person": Crossings(1, 0)}}))
+        camera.published(0.0)
+    metrics.inferred(2, 0.1, ["drive", "door"])
+    return metrics
+
+
+def test_every_family_has_a_series_from_the_start() -> None:
+    """Before anything happens each family of vigil has help and a sample; all counters stand at 0."""
+    metrics = Metrics()
+    metrics.describe([Loaded("yolo11n", "onnxruntime cpu", "measured")])
+    metrics.engine_failures.labels("cpu")  # the inference loop's, whose devices are known to it
+    added(metrics, "drive", "person")
+    text = metrics.render().decode()
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    for family in metrics.families:
+        found = families[family.name.removesuffix("_total")]
+        assert found.documentation == family.meaning
+        assert found.type == family.kind
+        assert found.samples, family.name
+        if family.kind != "gauge":
+            assert {sample.value for sample in found.samples} == {0}
+
+
+def test_what_waits_and_is_given_up_is_defined() -> None:
+    """The outbox's series stand at 0 before there is an outbox, one for each reason."""
+    value = Metrics().registry.get_sample_value
+    assert value("vigil_outbox_pending") == 0
+    assert [value("vigil_outbox_dropped_total", {"reason": reason}) for reason in ("size", "age")] == [0, 0]
+    assert value("vigil_bus_dropped_total", {"sink": "mqtt"}) == 0
+
+
+def test_a_batch_costs_its_cameras_their_share() -> None:
+    """A worker's time is divided by the frames of its batch; an upload's share is no camera's."""
+    metrics = Metrics()
+    for name in ("drive", "door"):
+        added(metrics, name, "person")
+    metrics.inferred(4, 0.2, ["drive", "door", "gone"])
+    value = metrics.registry.get_sample_value
+    costs = [value("vigil_camera_inference_seconds_total", {"camera": name}) for name in ("drive", "door")]
+    assert costs == [pytest.approx(0.05)] * 2
+    assert value("vigil_inference_seconds_sum") == 0.2
+
+
+def test_drift_is_brought_up_to_date_when_asked(clock: Clock) -> None:
+    """A mix that differs from the habit shows in the next scrape."""
+    metrics = Metrics()
+    camera = added(metrics, "drive", "person", "car")
+    for day in range(20):
+        camera.inferred([0] * 5000 if day < 18 else [1] * 5000, NAMES)
+        clock.now += 24 * 3600
+        metrics.render()
+    [drift] = of(metrics, "drive")["vigil_label_drift"]
+    assert 0.3 < drift <= 1
+
+
+def test_no_value_is_told_by_two_names() -> None:
+    """What has labels is not told again as a sum of its own, nor under a second name (Frigate's is)."""
+    metrics = everything()
+    labelled = {family.name for family in metrics.families if family.labels}
+    bare = {family.name for family in metrics.families if not family.labels}
+    parts = {name.removesuffix("_total").removeprefix("vigil_") for name in labelled}
+    assert not {name.removesuffix("_total").removeprefix("vigil_") for name in bare} & parts
+    assert len(labelled) + len(bare) == len(metrics.families)
+    meanings = [family.meaning for family in metrics.families]
+    assert len(meanings) == len(set(meanings))
+
+
+def test_no_series_names_a_process() -> None:
+    """A restart continues every series: no label holds what each process has anew (Frigate's `pid`)."""
+    labels = {name for family in Metrics().families for name in family.labels}
+    assert not {name for name in labels if re.search("pid|process|thread|cmdline|port|session", name)}
+    first, second = everything(), everything()
+    keys = [
+        {(sample.name, frozenset(sample.labels.items())) for sample in samples(each)}
+        for each in (first, second)
+    ]
+    assert keys[0] == keys[1]
+
+
+def test_a_camera_has_one_label_name() -> None:
+    """Whatever belongs to a camera calls it `camera`, everywhere (Frigate has `camera_name` beside it)."""
+    names = {"drive", "door"}
+    for sample in samples(everything()):
+        assert {label for label, value in sample.labels.items() if value in names} <= {"camera"}
+    for family in Metrics().families:
+        assert family.name.startswith("vigil_camera_") <= ("camera" in family.labels)
+        assert [label for label in family.labels if label.startswith("camera")] in ([], ["camera"])
+
+
+def test_counters_never_fall() -> None:
+    """No counter is a number of rows: when objects, events and other cameras go, none falls."""
+    metrics = everything()
+
+    def counters() -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(metrics.render().decode())
+            if family.type == "counter"
+            for sample in family.samples
+            if sample.labels.get("camera") != "door" and sample.name.startswith("vigil_")
+        }
+
+    before = counters()
+    drive = metrics.camera("drive")
+    assert drive is not None
+    drive.told({"person": 0}, {"gate": {"person": 0}}, [event(EventType.END, label="person")])
+    drive.crossed(Totals({"entry": {"person": Crossings()}}))
+    drive.health(CameraHealth("drive", CameraState.OFFLINE, "refused"))
+    aim(drive, "person")
+    metrics.remove_camera("door")
+    after = counters()
+    assert after.keys() == before.keys()
+    assert all(after[key] >= before[key] for key in before)
+    assert any(value > 0 for value in before.values())

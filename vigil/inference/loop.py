@@ -171,8 +171,8 @@ class InferenceLoop:
 
     def deliver(self, batch: Batch, found: Sequence[Detections], seconds: float) -> None:
         """Take a batch's boxes, and how long that took."""
-        self._metrics.inferred(len(batch.frames), seconds)
         frames = batch.camera_frames
+        self._metrics.inferred(len(batch.frames), seconds, [frame.camera for frame in frames])
         for upload, detections in zip(batch.uploads, found[len(frames) :], strict=True):
             upload.deliver(detections)
         try:

@@ -7,7 +7,8 @@ the camera goes.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -29,9 +30,29 @@ if TYPE_CHECKING:
 
     from vigil.core.types import Loaded
 
+_Series = TypeVar("_Series", Counter, Gauge, Histogram)
+
 _LATENCY = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0)
-_INFERENCE = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
+_INFERENCE = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
 _BATCH = (1, 2, 4, 8, 16, 32, 64)
+
+MQTT_DROPS = ("disconnected", "slow_broker")
+OUTBOX_DROPS = ("size", "age")
+"""Why an event that waits for the broker is given up: too many wait, or it has waited too long."""
+SNAPSHOT_DROPS = ("busy", "unreadable")
+SINKS = ("mqtt",)
+"""Who listens to the bus."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What Prometheus is told of a name: all series that differ by their labels only."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    meaning: str
+    buckets: tuple[float, ...] = ()
 
 
 class Metrics:
@@ -43,6 +64,10 @@ class Metrics:
         self.registry = registry or CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
+        self.families: list[Family] = []
+        """Every family that vigil defines, in full names."""
+        self.of_cameras: list[Counter | Gauge | Histogram] = []
+        """Those whose series go with their camera."""
         self._cameras: dict[str, CameraMetrics] = {}
         self._build = self._gauge(
             "build_info", "Version, model and engine; the value is always 1.", "version", "model", "engine"
@@ -102,6 +127,16 @@ class Metrics:
             "camera",
         )
         self.decode_cpu = self._counter("decode_cpu_seconds", "CPU time of capture and decoding.", "camera")
+        self.inference_time = self._counter(
+            "camera_inference_seconds",
+            "Time of engine workers; a batch's is divided by its frames.",
+            "camera",
+        )
+        self.label_drift = self._gauge(
+            "label_drift",
+            "How far the mix of labels over a day is from that over two weeks, 0 to 1 (Jensen-Shannon).",
+            "camera",
+        )
 
     def _define_engine_series(self) -> None:
         self.inference_seconds = self._histogram(
@@ -130,10 +165,18 @@ class Metrics:
         self.snapshots_dropped = self._counter(
             "snapshots_dropped", "Views of events of which no picture was made.", "reason"
         )
-        for reason in ("busy", "unreadable"):
+        self.outbox_pending = self._gauge("outbox_pending", "Events that wait for the broker.")
+        self.outbox_dropped = self._counter(
+            "outbox_dropped", "Events given up: too many waited (size), or for too long (age).", "reason"
+        )
+        for reason in SNAPSHOT_DROPS:
             self.snapshots_dropped.labels(reason)
-        for reason in ("disconnected", "slow_broker"):
+        for reason in MQTT_DROPS:
             self.mqtt_dropped.labels(reason)
+        for reason in OUTBOX_DROPS:
+            self.outbox_dropped.labels(reason)
+        for sink in SINKS:
+            self.bus_dropped.labels(sink)
 
     def describe(self, loaded: Iterable[Loaded]) -> None:
         """Say what runs: a series per model."""
@@ -163,10 +206,13 @@ class Metrics:
         """Count a message that a slow sink lost."""
         self.bus_dropped.labels(sink).inc()
 
-    def inferred(self, frames: int, seconds: float) -> None:
-        """Count a batch."""
+    def inferred(self, frames: int, seconds: float, cameras: Iterable[str] = ()) -> None:
+        """Count a batch; `cameras` are those whose frames were in it."""
         self.inference_seconds.observe(seconds)
         self.batch_size.observe(frames)
+        for camera in cameras:
+            if (series := self._cameras.get(camera)) is not None:
+                series.took(seconds / frames)
 
     def render(self) -> bytes:
         """Return the exposition text, rates and ages brought up to date."""
@@ -174,11 +220,20 @@ class Metrics:
             camera.refresh()
         return generate_latest(self.registry)
 
-    def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
-        return Gauge(f"vigil_{name}", help_text, labels, registry=self.registry)
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        series = Gauge(f"vigil_{name}", meaning, labels, registry=self.registry)
+        return self._defined(series, Family(f"vigil_{name}", "gauge", labels, meaning))
 
-    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
-        return Counter(f"vigil_{name}", help_text, labels, registry=self.registry)
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        series = Counter(f"vigil_{name}", meaning, labels, registry=self.registry)
+        return self._defined(series, Family(f"vigil_{name}_total", "counter", labels, meaning))
 
-    def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(f"vigil_{name}", help_text, labels, registry=self.registry, buckets=buckets)
+    def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        series = Histogram(f"vigil_{name}", meaning, labels, registry=self.registry, buckets=buckets)
+        return self._defined(series, Family(f"vigil_{name}", "histogram", labels, meaning, buckets))
+
+    def _defined(self, series: _Series, family: Family) -> _Series:
+        self.families.append(family)
+        if "camera" in family.labels:
+            self.of_cameras.append(series)
+        return series

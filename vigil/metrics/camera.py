@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vigil.core.events import Crossings, EventType, Totals
 from vigil.core.types import CameraState, Condition, topic_label
+from vigil.metrics.drift import LabelDrift
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -75,6 +76,7 @@ class CameraMetrics:
         self._camera = camera
         self._captures = RateMeter()
         self._inferences = RateMeter()
+        self._drift = LabelDrift(time.monotonic)
         self._last_captured: float | None = None
         self._up = metrics.camera_up.labels(camera)
         self._states = {state: metrics.camera_state.labels(camera, state) for state in CameraState}
@@ -83,6 +85,7 @@ class CameraMetrics:
         self._decoded = metrics.decoded.labels(camera)
         self._inferred = metrics.frames_inferred.labels(camera)
         self._decode_cpu = metrics.decode_cpu.labels(camera)
+        self._inference_time = metrics.inference_time.labels(camera)
         self._latency = metrics.capture_to_publish.labels(camera)
         self._snapshots = metrics.snapshots_taken.labels(camera)
         self._dropped = {reason: metrics.dropped.labels(camera, reason) for reason in FRAME_DROPS}
@@ -108,6 +111,7 @@ class CameraMetrics:
         """Set how often the camera is inferred, and what it reports; what it reports no more goes."""
         metrics, camera = self._metrics, self._camera
         metrics.target_fps.labels(camera).set(target_fps)
+        self._drift.keep(counts)
         for family in (metrics.detections, metrics.objects, metrics.events):
             self._keep(family, {(topic_label(label),) for label in counts})
         self._keep(
@@ -180,6 +184,11 @@ class CameraMetrics:
             # An inference that was under way when the labels changed may still know others.
             if (series := self._detections.get(names[class_id])) is not None:
                 series.inc(number)
+                self._drift.count(names[class_id], number)
+
+    def took(self, seconds: float) -> None:
+        """Count an engine worker's time for a frame."""
+        self._inference_time.inc(seconds)
 
     def told(
         self, counts: Mapping[str, int], zones: Mapping[str, Mapping[str, int]], events: Sequence[Event]
@@ -229,32 +238,11 @@ class CameraMetrics:
         self._metrics.inference_fps.labels(self._camera).set(self._inferences.rate())
         age = 0.0 if self._last_captured is None else max(0.0, time.time() - self._last_captured)
         self._metrics.frame_age.labels(self._camera).set(age)
+        self._metrics.label_drift.labels(self._camera).set(self._drift.distance())
 
     def remove(self) -> None:
         """Remove every series that carries this camera's label."""
-        metrics = self._metrics
-        for family in (
-            metrics.camera_up,
-            metrics.camera_state,
-            metrics.camera_condition,
-            metrics.capture_fps,
-            metrics.inference_fps,
-            metrics.target_fps,
-            metrics.frame_age,
-            metrics.reconnects,
-            metrics.captured,
-            metrics.decoded,
-            metrics.frames_inferred,
-            metrics.dropped,
-            metrics.detections,
-            metrics.objects,
-            metrics.events,
-            metrics.zone_objects,
-            metrics.line_crossings,
-            metrics.capture_to_publish,
-            metrics.decode_cpu,
-            metrics.snapshots_taken,
-        ):
+        for family in self._metrics.of_cameras:
             family.remove_by_labels({"camera": self._camera})
 
     def _keep(self, family: Counter | Gauge, wanted: set[tuple[str, ...]]) -> None:
