@@ -47,8 +47,8 @@ test-unit: .venv/.installed-dev  ## Run the unit tests: seconds, nothing outside
 test-ultralytics: .venv-ultralytics/.installed-dev  ## Run the tests of the torch engine, in an environment of its own (several GB)
 	@$(TORCH_BIN)/python -m pytest tests/ultralytics
 
-test-endurance: .venv/.installed-dev deps  ## Run the tests of cameras in trouble at full length (a quarter of an hour)
-	@VIGIL_ENDURANCE=1 $(BIN)/python -m pytest -s tests/integration/test_never_dies.py
+test-endurance: .venv/.installed-dev deps  ## Run the tests of cameras in trouble and of monitoring at full length (20 minutes)
+	@VIGIL_ENDURANCE=1 $(BIN)/python -m pytest -s tests/integration/test_never_dies.py tests/integration/test_prometheus.py
 
 check: .venv/.installed-dev  ## Run the linter, the formatter's check and the type checker
 	@$(BIN)/ruff check .

@@ -32,6 +32,8 @@ class Query:
     board: str
     panel: str
     expr: str
+    legend: frozenset[str]
+    """The labels that its legend shows."""
 
     def __str__(self) -> str:
         return f"{self.board}: {self.panel}: {self.expr}"
@@ -65,7 +67,12 @@ def filled(expr: str) -> str:
 def queries() -> list[Query]:
     """Return every expression of every board."""
     return [
-        Query(name, panel["title"], filled(target["expr"]))
+        Query(
+            name,
+            panel["title"],
+            filled(target["expr"]),
+            frozenset(re.findall(r"{{(\w+)}}", target["legendFormat"])) - {"le"},
+        )
         for name, board in boards().items()
         for panel in panels(board)
         for target in panel["targets"]

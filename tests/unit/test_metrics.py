@@ -357,6 +357,23 @@ def test_every_family_has_a_series_from_the_start() -> None:
             assert {sample.value for sample in found.samples} == {0}
 
 
+PROMISED = """
+build_info camera_up camera_capture_fps camera_inference_fps camera_frame_age_seconds
+camera_reconnects_total frames_captured_total frames_decoded_total frames_inferred_total frames_dropped_total
+detections_total objects zone_objects line_crossings_total events_total inference_seconds batch_size
+capture_to_publish_seconds decode_cpu_seconds_total saturation_ratio label_drift mqtt_connected
+mqtt_published_total mqtt_dropped_total outbox_pending config_last_reload_successful
+config_last_reload_success_timestamp_seconds
+"""
+
+
+def test_every_promised_series_is_defined() -> None:
+    """What the design names is there, under the prefix and with the camera's label where it is a camera's."""
+    families = {family.name: family for family in Metrics().families}
+    assert {f"vigil_{name}" for name in PROMISED.split()} <= families.keys()
+    assert all(re.fullmatch(r"vigil_[a-z_]+", name) for name in families)
+
+
 def test_what_waits_and_is_given_up_is_defined() -> None:
     """The outbox's series stand at 0 before there is an outbox, one for each reason."""
     value = Metrics().registry.get_sample_value
