@@ -55,6 +55,16 @@ class Prometheus:
         found = await self.query(f'count_over_time(ALERTS{{alertstate="firing"}}[{window}])')
         return {series["metric"]["alertname"] for series in found}
 
+    async def calm(self, *, within: float) -> dict[str, dict[str, Any]]:
+        """Wait until no alert fires nor is about to, and return the rules.
+
+        One scrape that came late on a busy machine is over with the next.
+        """
+        async with asyncio.timeout(within):
+            while {rule["state"] for rule in (await self.rules()).values()} != {"inactive"}:
+                await asyncio.sleep(0.25)
+        return await self.rules()
+
     async def until(self, condition: Callable[[set[str]], bool], *, within: float) -> set[str]:
         """Wait until a condition holds of the alerts that fire, and return them."""
         firing: set[str] = set()

@@ -406,16 +406,36 @@ def test_drift_is_brought_up_to_date_when_asked(clock: Clock) -> None:
     assert 0.3 < drift <= 1
 
 
-def test_no_value_is_told_by_two_names() -> None:
-    """What has labels is not told again as a sum of its own, nor under a second name (Frigate's is)."""
+def test_what_happens_once_counts_once() -> None:
+    """A frame, a detection, an event and a crossing add 1 to one series, however often somebody scrapes."""
     metrics = everything()
-    labelled = {family.name for family in metrics.families if family.labels}
-    bare = {family.name for family in metrics.families if not family.labels}
-    parts = {name.removesuffix("_total").removeprefix("vigil_") for name in labelled}
-    assert not {name.removesuffix("_total").removeprefix("vigil_") for name in bare} & parts
-    assert len(labelled) + len(bare) == len(metrics.families)
-    meanings = [family.meaning for family in metrics.families]
-    assert len(meanings) == len(set(meanings))
+    for _ in range(3):
+        metrics.render()
+    totals: dict[str, float] = {}
+    for sample in samples(metrics):
+        if sample.name.startswith("vigil_") and sample.name.endswith(("_total", "_count")):
+            totals[sample.name] = totals.get(sample.name, 0) + sample.value
+    happened = {
+        "vigil_frames_captured_total": 2,
+        "vigil_frames_decoded_total": 2,
+        "vigil_frames_inferred_total": 2,
+        "vigil_detections_total": 2,
+        "vigil_events_total": 2,
+        "vigil_line_crossings_total": 2,
+        "vigil_capture_to_publish_seconds_count": 2,
+        "vigil_inference_seconds_count": 1,
+        "vigil_batch_size_count": 1,
+        "vigil_decode_cpu_seconds_total": 0.02,
+        "vigil_camera_inference_seconds_total": 0.1,
+    }
+    assert {name: value for name, value in totals.items() if value} == pytest.approx(happened)
+
+
+def test_no_value_is_told_by_two_names() -> None:
+    """No two families have the same name or the same meaning (Frigate tells some values twice)."""
+    families = Metrics().families
+    assert len({family.name for family in families}) == len(families)
+    assert len({family.meaning for family in families}) == len(families)
 
 
 def test_no_series_names_a_process() -> None:
