@@ -13,7 +13,7 @@ from vigil.daemon import LiveDaemon
 from vigil.inference.loop import InferenceLoop
 from vigil.inference.service import open_service
 from vigil.inference.store import cache_folder
-from vigil.ledger import Ledger, ledger_path
+from vigil.ledger import Ledger, ledger_path, state_path
 from vigil.messaging import Messaging
 from vigil.metrics import Metrics
 from vigil.profiles import Choice, Profiles
@@ -48,7 +48,12 @@ async def run(setup: Setup) -> None:
     ledger = Ledger(ledger_path(setup.path, setup.environ))
     supervisor = Supervisor(config, loop, pipelines, bus, metrics, ledger.read())
     messaging = Messaging(
-        config.mqtt, loaded, bus, metrics, lambda command: obey(command, supervisor, profiles)
+        config.mqtt,
+        loaded,
+        bus,
+        metrics,
+        lambda command: obey(command, supervisor, profiles),
+        retained=state_path(setup.path, setup.environ, "retained", ".sqlite"),
     )
     reload = Reload(setup.config, setup.load_again, supervisor, messaging, metrics, choice.pick, profile)
     reload.check_profiles(setup.config)

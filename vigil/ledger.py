@@ -72,7 +72,12 @@ class Ledger:
 
 
 def ledger_path(config: Path, environ: Mapping[str, str]) -> Path | None:
-    """Return where the totals of a configuration are kept, `None` if nothing names a folder.
+    """Return where the totals of a configuration are kept, `None` if nothing names a folder."""
+    return state_path(config, environ, "totals", ".json")
+
+
+def state_path(config: Path, environ: Mapping[str, str], kind: str, suffix: str) -> Path | None:
+    """Return where something of a configuration outlives a restart, `None` if nothing names a folder.
 
     `VIGIL_STATE`, else systemd's `STATE_DIRECTORY`, else `$XDG_STATE_HOME/vigil` or `~/.local/state/vigil`.
     """
@@ -83,7 +88,7 @@ def ledger_path(config: Path, environ: Mapping[str, str]) -> Path | None:
         return None
     # One file for each configuration: several vigils can run on one machine.
     name = hashlib.sha256(os.fsencode(config.resolve())).hexdigest()[:12]
-    return Path(folder, f"totals-{name}.json")
+    return Path(folder, f"{kind}-{name}{suffix}")
 
 
 def _plain(totals: Totals) -> dict[str, Any]:

@@ -13,13 +13,15 @@ from vigil.sinks.publisher import MqttPublisher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from vigil.aio.bus import Bus
     from vigil.config.model import MqttConfig
     from vigil.core.types import BusMessage, Command, Loaded
     from vigil.metrics import Metrics
 
-_LOCAL = "127.0.0.1"
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Where a broker that listens on every network is reached from its own machine."""
 _BROKER_BACKOFF = Backoff(first=1.0, longest=10.0)
 
 
@@ -33,7 +35,11 @@ class Messaging:
         bus: Bus[BusMessage],
         metrics: Metrics,
         on_command: Callable[[Command], None],
+        *,
+        retained: Path | None = None,
     ) -> None:
+        """`retained` is where an embedded broker keeps its retained messages, if it may."""
+        self._retained = retained
         self._settings = settings
         self._loaded = loaded
         self._bus = bus
@@ -44,8 +50,8 @@ class Messaging:
 
     async def start(self) -> None:
         """Start the embedded broker, if one is wanted; raises `CannotStartError`."""
-        if self._settings.host is None:
-            self._broker = EmbeddedBroker(_LOCAL, self._settings.port)
+        self._broker = self._embedded()
+        if self._broker is not None:
             await self._broker.start()
 
     async def stop(self) -> None:
@@ -59,29 +65,52 @@ class Messaging:
         while True:
             await self._run_until_changed(announce)
             await self.stop()
-            if self._settings.host is None:
-                # Started, and if need be started again, by its watch: a reload never ends vigil.
-                self._broker = EmbeddedBroker(_LOCAL, self._settings.port)
+            # Started, and if need be started again, by its watch: a reload never ends vigil.
+            self._broker = self._embedded()
 
     def check(self, settings: MqttConfig) -> None:
         """Raise `CannotStartError` if new settings ask for a port that is taken."""
         same_broker = self._settings.host is None and self._settings.port == settings.port
         if settings.host is None and not same_broker:
-            check_free(_LOCAL, settings.port, "mqtt.port")
+            check_free(settings.embedded.host, settings.port, "mqtt.port")
 
     def apply(self, settings: MqttConfig) -> None:
         """Say goodbye to the present broker and go on with the one of `settings`."""
         self._settings = settings
         self._changed.set()
 
+    def _embedded(self) -> EmbeddedBroker | None:
+        """Return the broker that the settings ask for, not started."""
+        if self._settings.host is not None:
+            return None
+        embedded = self._settings.embedded
+        users = {
+            name: user.password.get_secret_value()
+            for name, user in embedded.users.items()
+            if user.password is not None
+        }
+        kept = self._retained if embedded.persistence else None
+        return EmbeddedBroker(embedded.host, self._settings.port, users, kept)
+
+    def _reached(self) -> tuple[MqttConfig, tuple[str, int]]:
+        """Return how vigil's own client reaches the broker: with which settings, at which host and port."""
+        settings = self._settings
+        if self._broker is None:
+            return settings, (settings.host or settings.embedded.host, settings.port)
+        login, host = self._broker.login, settings.embedded.host
+        return settings.with_login(login.username, login.password), (
+            _EVERYWHERE.get(host, host),
+            settings.port,
+        )
+
     async def _run_until_changed(self, announce: Callable[[], None]) -> None:
         self._changed.clear()
-        settings = self._settings
+        settings, address = self._reached()
         with self._bus.subscription("mqtt") as subscription:
             messages = Messages(settings.topic_prefix, self._loaded)
             publisher = MqttPublisher(
                 settings,
-                (settings.host or _LOCAL, settings.port),
+                address,
                 messages.daemon_status(online=False),
                 [Native(messages)],
                 subscription,

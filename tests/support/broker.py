@@ -68,7 +68,9 @@ class Recorder:
 
 
 @asynccontextmanager
-async def recorder(port: int, topics: str = "#") -> AsyncIterator[Recorder]:
+async def recorder(
+    port: int, topics: str = "#", login: tuple[str, str] | None = None
+) -> AsyncIterator[Recorder]:
     """Subscribe to a broker on 127.0.0.1."""
     heard = Recorder()
 
@@ -79,6 +81,8 @@ async def recorder(port: int, topics: str = "#") -> AsyncIterator[Recorder]:
 
     client = Client(CallbackAPIVersion.VERSION2)
     client.on_message = remember
+    if login is not None:
+        client.username_pw_set(*login)
     # Again on every connect, so that a broker's restart does not make the recorder deaf.
     client.on_connect = lambda connected, *_rest: connected.subscribe(topics, qos=1)
     client.reconnect_delay_set(1, 1)

@@ -1,7 +1,8 @@
-"""Addresses of cameras: taken apart, put together with a login, and shown without one."""
+"""Addresses of cameras: taken apart, put together with a login, and shown without one; and of listeners."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote
@@ -65,6 +66,14 @@ def split_address(url: str) -> Address | None:
         return None
     user, password = (None if part is None else unquote(part) for part in match.group("user", "password"))
     return Address(match["scheme"].lower(), user, password, match["rest"])
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address to listen on can be reached from its own machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def one_line(text: str) -> str:

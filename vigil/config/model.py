@@ -26,6 +26,7 @@ from vigil.config.address import (
     SCHEMES,
     checked_address,
     has_credentials,
+    is_loopback,
     local_address,
     redacted,
     scheme_of,
@@ -47,7 +48,7 @@ from vigil.config.units import (
     Text,
     Timeout,
     beside_file,
-    read_secret,
+    secret_or_file,
     wrong,
 )
 
@@ -71,10 +72,7 @@ class _WithPassword(Section):
     @field_validator("password", mode="before")
     @classmethod
     def _password_or_file(cls, value: Any, info: ValidationInfo) -> Any:
-        file = info.data.get("password_file")
-        if file is not None and value is not None:
-            raise wrong("is given beside `password_file`; keep one of the two")
-        return value if file is None else read_secret(file)
+        return secret_or_file(value, info)
 
 
 class ModelConfig(Section):
@@ -134,11 +132,61 @@ class ModelConfig(Section):
         return str(beside_file(Path(name), info)) if is_path else name
 
 
+class BrokerUserConfig(Section):
+    """One who may use the embedded broker; after validation `password` is there, wherever it came from."""
+
+    # A password in place of the keys is a mistake that must not be repeated in the message.
+    model_config = ConfigDict(json_schema_extra={"writeOnly": True})
+
+    password_file: SecretFile | None = Field(
+        default=None, description="File that holds the password, instead of `password`; read at load time."
+    )
+    password: Annotated[SecretStr, Field(min_length=1)] | None = Field(
+        default=None,
+        validate_default=True,
+        description="Password; better `${VARIABLE}` or `password_file` than the secret itself.",
+    )
+
+    @field_validator("password", mode="before")
+    @classmethod
+    def _password_or_file(cls, value: Any, info: ValidationInfo) -> Any:
+        secret = secret_or_file(value, info)
+        if secret is None and "password_file" in info.data:
+            raise wrong("is missing; write `password` or `password_file`")
+        return secret
+
+
+class EmbeddedConfig(Section):
+    """The embedded broker, which runs when there is no `mqtt.host`."""
+
+    users: dict[Text, BrokerUserConfig] = Field(
+        default_factory=dict,
+        description="Who may come in, by user name; without any everybody may, from this machine alone.",
+    )
+    host: Text = Field(
+        default="127.0.0.1",
+        description="Address to listen on; another than this machine's own asks for `users`.",
+    )
+    persistence: bool = Field(
+        default=True, description="Whether retained messages survive when the broker starts again."
+    )
+
+    @field_validator("host")
+    @classmethod
+    def _open_to_users_only(cls, host: str, info: ValidationInfo) -> str:
+        if not is_loopback(host) and info.data.get("users") == {}:
+            raise wrong("lets in everybody who reaches it; add `users`, or listen on 127.0.0.1")
+        return host
+
+
 class MqttConfig(_WithPassword):
     """The broker that results go to."""
 
     host: Text | None = Field(default=None, description="The broker's host; null starts the embedded broker.")
     port: Port = Field(default=1883, description="The broker's port.")
+    embedded: EmbeddedConfig = Field(
+        default_factory=EmbeddedConfig, description="How the embedded broker runs; without `host` only."
+    )
     topic_prefix: Annotated[
         str,
         StringConstraints(pattern=r"^[^/+#\x00]+(/[^/+#\x00]+)*$"),
@@ -160,6 +208,10 @@ class MqttConfig(_WithPassword):
         if password is not None and info.data.get("username", "") is None:
             raise wrong("has no user name beside it; add `username`")
         return password
+
+    def with_login(self, username: str, password: str) -> MqttConfig:
+        """Return the same with another login."""
+        return self.model_copy(update={"username": username, "password": SecretStr(password)})
 
 
 class HttpConfig(Section):

@@ -14,6 +14,8 @@ from vigil.config.schema import Schema
 SECTIONS = {
     "model": ("model",),
     "mqtt": ("mqtt",),
+    "mqtt.embedded": ("mqtt", "embedded"),
+    "mqtt.embedded.users.<name>": ("mqtt", "embedded", "users", "<name>"),
     "http": ("http",),
     "log": ("log",),
     "location": ("location",),

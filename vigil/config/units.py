@@ -165,6 +165,14 @@ def read_secret(path: Path) -> str:
         raise wrong(f"cannot be read ({reason}); name a readable file that holds the password") from error
 
 
+def secret_or_file(value: Any, info: ValidationInfo) -> Any:
+    """Return a secret as it is written, or what the `password_file` before it holds."""
+    file = info.data.get("password_file")
+    if file is not None and value is not None:
+        raise wrong("is given beside `password_file`; keep one of the two")
+    return value if file is None else read_secret(file)
+
+
 def _readable(path: Path) -> Path:
     read_secret(path)
     return path

@@ -1,23 +1,56 @@
-"""The embedded MQTT broker: `amqtt` in a process of its own, so that it takes nothing from the loop.
+"""The embedded MQTT broker, seen from vigil: a process of its own, so that it takes nothing from the loop.
 
-The child (`python -m vigil.sinks.broker HOST PORT`) says `ready` once it listens and ends when its standard
-input closes, so it never outlives vigil, however vigil ends. MQTT 3.1.1 only, fit for a small home.
+The child (`vigil.sinks.embedded`) is told everything over its standard input, so that no secret stands in
+arguments or environment. It says `ready` once it listens and ends when its standard input closes, so it never
+outlives vigil, however vigil ends. MQTT 3.1.1 only, fit for a small home.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import os
+import json
+import logging
+import secrets
 import socket
 import sys
 from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
 from vigil.errors import CannotStartError, RetryableError
 
-_READY = b"ready\n"
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+READY = b"ready\n"
 _READY_TIMEOUT = 15.0
 _STOP_TIMEOUT = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What the broker's process is told at its start."""
+
+    host: str
+    port: int
+    users: dict[str, str] = field(repr=False)
+    """Passwords by user name."""
+    anonymous: bool
+    """Whether those without a name of `users` may come in."""
+    retained: str | None
+    """The file in which retained messages survive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """The login of vigil's own client, made up at each start."""
+
+    username: str = field(default_factory=lambda: f"vigil-{secrets.token_hex(8)}")
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
 
 class BrokerDiedError(RetryableError):
@@ -45,16 +78,27 @@ def check_free(host: str, port: int, key: str) -> None:
 
 
 class EmbeddedBroker:
-    """Runs the broker's process: `start`, then `watch` until it ends, `stop` at last."""
+    """Runs the broker's process: `start`, then `run_once` until it ends, `stop` at last."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(
+        self, host: str, port: int, users: Mapping[str, str] | None = None, retained: Path | None = None
+    ) -> None:
+        """`users` are passwords by name; without any everybody may come in."""
+        self.login = Login()
         self._host = host
-        self._port = port
+        self.port = port
+        self._users = users or {}
+        self._retained = retained
         self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process's id; 0 while there is none."""
+        return 0 if self._process is None else self._process.pid
 
     async def start(self) -> None:
         """Start the process and wait until it listens; raises `CannotStartError`."""
-        check_free(self._host, self._port, "mqtt.port")
+        check_free(self._host, self.port, "mqtt.port")
         self._process = await self._spawn()
 
     async def run_once(self) -> None:
@@ -64,16 +108,20 @@ class EmbeddedBroker:
                 self._process = await self._spawn()
             except CannotStartError as error:  # at the start it is fatal; now it can only be tried again
                 raise BrokerDiedError(str(error)) from error
-        status = await self._process.wait()
+        process = self._process
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_relay(process), name="broker-log")
+            status = await process.wait()
         self._process = None
         raise BrokerDiedError(f"the embedded broker ended with status {status}")
 
     async def stop(self) -> None:
-        """End the process."""
+        """End the process; it writes down what is retained before it goes."""
         process, self._process = self._process, None
         if process is None or process.returncode is not None:
             return
-        process.terminate()
+        assert process.stdin is not None  # noqa: S101 -- a pipe was asked for
+        process.stdin.close()
         try:
             async with asyncio.timeout(_STOP_TIMEOUT):
                 await process.wait()
@@ -85,43 +133,35 @@ class EmbeddedBroker:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            __name__,
-            self._host,
-            str(self._port),
+            "vigil.sinks.embedded",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
             # A Ctrl-C in the terminal is for vigil, which ends its broker last.
             start_new_session=True,
         )
-        assert process.stdout is not None  # noqa: S101 -- a pipe was asked for
-        with suppress(TimeoutError):
+        assert process.stdin is not None  # noqa: S101 -- a pipe was asked for
+        assert process.stdout is not None  # noqa: S101 -- as above
+        with suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(_READY_TIMEOUT):
-                if await process.stdout.readline() == _READY:
+                process.stdin.write(json.dumps(asdict(self._orders())).encode() + b"\n")
+                await process.stdin.drain()
+                if await process.stdout.readline() == READY:
                     return process
         with suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
-        raise CannotStartError(f"mqtt: the embedded broker did not start on {self._host}:{self._port}")
+        _, errors = await process.communicate()
+        why = f" ({errors.decode(errors='replace').splitlines()[-1]})" if errors.strip() else ""
+        raise CannotStartError(f"mqtt: the embedded broker did not start on {self._host}:{self.port}{why}")
+
+    def _orders(self) -> Orders:
+        users = {**self._users, self.login.username: self.login.password}
+        kept = None if self._retained is None else str(self._retained.absolute())
+        return Orders(self._host, self.port, users, anonymous=not self._users, retained=kept)
 
 
-async def _serve(host: str, port: int) -> None:
-    from amqtt.broker import Broker  # noqa: PLC0415 -- only the child needs it
-
-    anonymous = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
-    broker = Broker(
-        {"listeners": {"default": {"type": "tcp", "bind": f"{host}:{port}"}}, "plugins": anonymous}
-    )
-    await broker.start()
-    os.write(1, _READY)
-    loop = asyncio.get_running_loop()
-    parent = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(parent), sys.stdin)
-    await parent.read()
-    await broker.shutdown()
-
-
-if __name__ == "__main__":
-    import logging
-
-    logging.basicConfig(level=logging.ERROR)
-    asyncio.run(_serve(sys.argv[1], int(sys.argv[2])))
+async def _relay(process: asyncio.subprocess.Process) -> None:
+    """Log what the process has to say."""
+    assert process.stderr is not None  # noqa: S101 -- a pipe was asked for
+    async for line in process.stderr:
+        log.warning("embedded broker: %s", line.decode(errors="replace").rstrip())

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from vigil.config.load import load, schema
-from vigil.config.model import CameraConfig, Config, DetectConfig
+from vigil.config.model import CameraConfig, Config, DetectConfig, EmbeddedConfig
 from vigil.config.reference import tables
 from vigil.config.section import Section
 
@@ -25,7 +25,12 @@ def sections() -> list[tuple[str, type[Section]]]:
     found = [
         (name, kind) for name, kind in top.items() if isinstance(kind, type) and issubclass(kind, Section)
     ]
-    return [*found, ("cameras.drive", CameraConfig), ("cameras.drive.detect", DetectConfig)]
+    return [
+        *found,
+        ("mqtt.embedded", EmbeddedConfig),
+        ("cameras.drive", CameraConfig),
+        ("cameras.drive.detect", DetectConfig),
+    ]
 
 
 def uncommented(text: str) -> str:
