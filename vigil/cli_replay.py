@@ -16,7 +16,7 @@ from rich.table import Table
 from vigil import log
 from vigil.config.load import load
 from vigil.config.model import LogConfig
-from vigil.console import download_bar, err, frame_bar, out
+from vigil.console import download_bar, err, out, recording_bar
 from vigil.core.events import EventType
 from vigil.core.types import MAIN_MODEL
 from vigil.errors import CannotStartError, VigilError
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from vigil.core.events import Event, Totals
     from vigil.inference.service import Service
     from vigil.replay import Moment, Subject
-    from vigil.sinks.messages import Messages
 
 
 def replay(
@@ -36,12 +35,17 @@ def replay(
     *,
     config: Annotated[Path, typer.Option("--config", "-c", help="The YAML file that names the cameras.")],
     camera: Annotated[str | None, typer.Option(help="Whose zones, lines and settings to use.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per event, as on MQTT.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line per event: as on MQTT, with its `video`.")
+    ] = False,
     annotate: Annotated[
         Path | None, typer.Option(help="Copy with boxes, ids, trails, zones and counts drawn in (.mp4).")
     ] = None,
 ) -> None:
-    """Play recordings through a camera's zones, lines and events, as fast as the machine can."""
+    """Play recordings through a camera's zones, lines and events, as fast as the machine can.
+
+    The same recordings and configuration tell the same events with the same ids in each run.
+    """
     from vigil.inference.service import open_service  # noqa: PLC0415 -- `vigil version` need not load a runtime
     from vigil.replay import subject  # noqa: PLC0415 -- as above
 
@@ -76,7 +80,7 @@ def _play(
 ) -> None:
     """Play one recording and print its events, and what it comes to."""
     from vigil.offline import pictures  # noqa: PLC0415 -- as in `replay`
-    from vigil.replay import Replay  # noqa: PLC0415 -- as in `replay`
+    from vigil.replay import Replay, seconds_of  # noqa: PLC0415 -- as in `replay`
     from vigil.sinks.messages import Messages  # noqa: PLC0415 -- as in `replay`
 
     messages = Messages("vigil", {MAIN_MODEL: service.loaded})
@@ -86,13 +90,17 @@ def _play(
     def told(events: Sequence[Event]) -> None:
         for event in events:
             counted[event.label] += event.type is EventType.NEW
-            _print(event, player.now, messages, as_json=as_json)
+            if as_json:
+                # `echo`, because rich would wrap lines, and take `:car:` in a file's name for a picture.
+                typer.echo(json.dumps({"video": str(video), **json.loads(messages.event(event).payload)}))
+            else:
+                _print(event, player.now)
 
     with ExitStack() as stack:
-        tick = stack.enter_context(frame_bar(str(video)))
+        reached = stack.enter_context(recording_bar(str(video), seconds_of(video)))
         draw = _drawer(camera, target, stack)
         for moment in player.moments(pictures(video)):
-            tick()
+            reached(player.now)
             draw(moment)
             told(moment.events)
         totals = player.pipeline.state.totals
@@ -102,13 +110,10 @@ def _play(
         out.print(_summary(counted, totals))
 
 
-def _print(event: Event, now: float, messages: Messages, *, as_json: bool) -> None:
-    if as_json:
-        text = json.dumps(json.loads(messages.event(event).payload))
-    else:
-        place = f" in {', '.join(event.zones)}" if event.zones else ""
-        still = ", stationary" if event.stationary else ""
-        text = f"{now:8.2f} s  {event.type:6}  {event.label} #{event.track_id}{place}{still}"
+def _print(event: Event, now: float) -> None:
+    place = f" in {', '.join(event.zones)}" if event.zones else ""
+    still = ", stationary" if event.stationary else ""
+    text = f"{now:8.2f} s  {event.type:6}  {event.label} #{event.track_id}{place}{still}"
     out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

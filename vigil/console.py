@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.panel import Panel
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -46,6 +53,22 @@ def frame_bar(title: str) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=err, transient=True) as bar:
         task = bar.add_task(title, total=None)
         yield lambda: bar.update(task, advance=1)
+
+
+@contextmanager
+def recording_bar(title: str, seconds: float | None) -> Iterator[Callable[[float], None]]:
+    """Give a callback that is told how far into a recording of `seconds` (`None`: not known) one is."""
+    length = "" if seconds is None else f" of {seconds:.0f}"
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn(f"{{task.completed:.0f}}{length} s"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(title, total=seconds)
+        yield lambda now: bar.update(task, completed=now)
 
 
 def models_table(states: Sequence[State]) -> Table:

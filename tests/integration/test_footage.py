@@ -178,6 +178,38 @@ def test_replay_of_the_person_clip_counts_as_people_do(tmp_path: Path) -> None:
     assert "line exit person in 0, out 6" in " ".join(text.split())
     assert (tmp_path / "out.mp4").stat().st_size > 100_000
     text = subprocess.run([*command, "--json"], check=True, capture_output=True, text=True).stdout
-    events = [json.loads(line) for line in text.splitlines() if line.strip()]
+    events = [json.loads(line) for line in text.splitlines()]
+    assert {event["video"] for event in events} == {str(clip)}
     assert [event["type"] for event in events].count("new") == 6
     assert [event["type"] for event in events].count("end") == 6
+
+
+def test_replays_of_the_command_line_are_byte_identical(tmp_path: Path) -> None:
+    """Two clips in one call with real inference print the same bytes in each run; ids are unique."""
+    cuts = [cut(clip, 10, tmp_path) for clip in ("one-by-one-person-detection.mp4", "vtest.avi")]
+    config = tmp_path / "vigil.yaml"
+    config.write_text(
+        "model: {size: 320, confidence: 0.3}\n"
+        "cameras: {cam: {url: rtsp://10.0.0.5/s, detect: {fps: 5, classes: [person]}}}\n"
+    )
+    command = [sys.executable, "-m", "vigil", "replay", *cuts, "-c", str(config), "--json"]
+    first, second = (subprocess.run(command, check=True, capture_output=True).stdout for _ in range(2))
+    assert first == second
+    events = [json.loads(line) for line in first.splitlines()]
+    assert {event["video"] for event in events} == set(cuts)
+    recordings = {event["id"]: set[str]() for event in events}
+    for event in events:
+        recordings[event["id"]].add(event["video"])
+    assert all(len(videos) == 1 for videos in recordings.values())
+
+
+def cut(clip: str, seconds: int, folder: Path) -> str:
+    """Return the path of a clip's beginning."""
+    source = asset(f"clips/{clip}")
+    if source is None:
+        pytest.skip(f"VIGIL_ASSETS has no {clip}")
+    target = folder / f"{source.stem}.mkv"
+    options = ["-t", str(seconds), "-an", "-c", "copy"]
+    command = ["ffmpeg", "-v", "error", "-i", str(source), *options, str(target)]
+    subprocess.run(command, check=True)
+    return str(target)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import random
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from tests.support.clips import make_clip
 from tests.support.fakes import MODEL, FakeEngine, FakeImage
 from tests.support.household import config_of
 from tests.support.serving import service
+from vigil.console import recording_bar
 from vigil.core.events import EventType
-from vigil.errors import CannotStartError
-from vigil.replay import Replay, subject
+from vigil.errors import CannotStartError, NotFoundError
+from vigil.replay import Replay, seconds_of, subject
 from vigil.video.source import Picture
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vigil.core.types import Float32, UInt8
     from vigil.replay import Moment
 
@@ -108,3 +114,23 @@ def test_camera_is_named_or_the_only_one() -> None:
     for name in (None, "attic"):
         with pytest.raises(CannotStartError, match="drive, door"):
             subject(two, name)
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(61.2, "30 of 61 s"), (None, "30 s")])
+def test_the_bar_shows_how_far_the_recording_is(
+    monkeypatch: pytest.MonkeyPatch, seconds: float | None, shown: str
+) -> None:
+    """The recording's name, whatever is in it, its own time, and how long it is if that is known."""
+    screen = io.StringIO()
+    monkeypatch.setattr("vigil.console.err", Console(file=screen, force_terminal=True, width=120))
+    with recording_bar("[red]{x}.mp4", seconds) as reached:
+        reached(30.0)
+    assert "[red]{x}.mp4" in screen.getvalue()
+    assert shown in screen.getvalue()
+
+
+def test_length_of_a_recording_is_what_it_says(tmp_path: Path) -> None:
+    """A clip of two seconds is one, to a frame; what is no recording is an error."""
+    assert seconds_of(make_clip(tmp_path / "clip.mp4", seconds=2)) == pytest.approx(2, abs=0.05)
+    with pytest.raises(NotFoundError):
+        seconds_of(tmp_path / "absent.mp4")
