@@ -30,7 +30,7 @@ ENV PATH=/opt/vigil/bin:$PATH \
 USER vigil
 WORKDIR /var/lib/vigil
 VOLUME /var/lib/vigil
-# The embedded broker, on 1883, listens on 127.0.0.1: other machines reach it with `--network host` or not at all.
+# The embedded broker, on 1883, listens on 127.0.0.1 unless `mqtt.embedded` has a `host` and `users`.
 EXPOSE 8080 1883
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ.get('VIGIL_HTTP__PORT', '8080') + '/health', timeout=4)"]

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from vigil.aio.tasks import Backoff, keep_running
-from vigil.sinks.broker import EmbeddedBroker, check_free
+from vigil.sinks.broker import HOST_KEY, PORT_KEY, EmbeddedBroker, check_free
 from vigil.sinks.messages import Messages
 from vigil.sinks.native import Native
 from vigil.sinks.publisher import MqttPublisher
@@ -69,10 +69,12 @@ class Messaging:
             self._broker = self._embedded()
 
     def check(self, settings: MqttConfig) -> None:
-        """Raise `CannotStartError` if new settings ask for a port that is taken."""
+        """Raise `CannotStartError` if new settings ask for an address where nobody can listen."""
         same_broker = self._settings.host is None and self._settings.port == settings.port
-        if settings.host is None and not same_broker:
-            check_free(settings.embedded.host, settings.port, "mqtt.port")
+        if settings.host is None:
+            # The present broker holds the port until it is replaced.
+            port = 0 if same_broker else settings.port
+            check_free(settings.embedded.host, port, PORT_KEY, HOST_KEY)
 
     def apply(self, settings: MqttConfig) -> None:
         """Say goodbye to the present broker and go on with the one of `settings`."""

@@ -163,7 +163,7 @@ async def test_all_networks_and_version_6() -> None:
         finally:
             await broker.stop()
         check_free(host, broker.port, "mqtt.port")
-    with pytest.raises(CannotStartError, match=r"mqtt\.port: 192\.0\.2\.1"):
+    with pytest.raises(CannotStartError, match=r"mqtt\.embedded\.host: 192\.0\.2\.1"):
         await EmbeddedBroker("192.0.2.1", free_port()).start()
 
 

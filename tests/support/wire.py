@@ -63,9 +63,10 @@ def hello(
     login: tuple[str, str] | None = None,
     will: tuple[str, str] | None = None,
     keepalive: int = 60,
+    clean: bool = True,
 ) -> bytes:
     """Return a CONNECT; a will is retained."""
-    flags = 0x02 | (0xC0 if login else 0) | (0x2C if will else 0)
+    flags = (0x02 if clean else 0) | (0xC0 if login else 0) | (0x2C if will else 0)
     fields = [name, *(will or ()), *(login or ())]
     return packet(
         0x10, text("MQTT") + bytes([4, flags]) + struct.pack("!H", keepalive) + b"".join(map(text, fields))

@@ -43,7 +43,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
 OWNERS: dict[str, frozenset[str]] = {
     "av": frozenset({"video", "bench"}),
     "paho": frozenset({"sinks.mqtt"}),
-    "amqtt": frozenset({"sinks.home_broker"}),
+    "amqtt": frozenset({"sinks.home_broker", "sinks.home_client"}),
     "aiohttp": frozenset({"web"}),
     "PIL": frozenset({"video.upload"}),
     "onnxruntime": frozenset({"inference.backends.onnx"}),

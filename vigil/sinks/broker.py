@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 READY = b"ready\n"
+PORT_KEY, HOST_KEY = "mqtt.port", "mqtt.embedded.host"
+"""The keys that say where the broker listens."""
 _READY_TIMEOUT = 15.0
 _STOP_TIMEOUT = 3.0
 
@@ -59,13 +61,17 @@ class BrokerDiedError(RetryableError):
     reason = "broker"
 
 
-def check_free(host: str, port: int, key: str) -> None:
-    """Raise `CannotStartError` naming the configuration `key` if nobody can listen at this address."""
+def check_free(host: str, port: int, key: str, host_key: str | None = None) -> None:
+    """Raise `CannotStartError` if nobody can listen at this address.
+
+    It names the configuration `key` of the port, or `host_key`, if there is one, where the host is to blame.
+    """
+    named = host_key or key
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as error:
         raise CannotStartError(
-            f"{key}: {host}:{port} cannot be used ({error.strerror}); choose another {key}"
+            f"{named}: {host}:{port} cannot be used ({error.strerror}); choose another {named}"
         ) from error
     with socket.socket(family, kind, protocol) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -74,7 +80,8 @@ def check_free(host: str, port: int, key: str) -> None:
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
             why = "is taken by another program" if taken else f"cannot be used ({error.strerror})"
-            raise CannotStartError(f"{key}: {host}:{port} {why}; choose another {key}") from error
+            blamed = named if error.errno == errno.EADDRNOTAVAIL else key
+            raise CannotStartError(f"{blamed}: {host}:{port} {why}; choose another {blamed}") from error
 
 
 class EmbeddedBroker:
@@ -98,7 +105,7 @@ class EmbeddedBroker:
 
     async def start(self) -> None:
         """Start the process and wait until it listens; raises `CannotStartError`."""
-        check_free(self._host, self.port, "mqtt.port")
+        check_free(self._host, self.port, PORT_KEY, HOST_KEY)
         self._process = await self._spawn()
 
     async def run_once(self) -> None:

@@ -1,4 +1,4 @@
-"""`amqtt`, with what it lacks for a home put right. Only importer of `amqtt`.
+"""The embedded broker: `amqtt`, with what it lacks for a home put right, here and in `home_client`.
 
 - Who may not come in is turned away before anything of another client is touched.
 - What a client says just before it goes is still said (`amqtt` loses it when it is busy).
@@ -15,14 +15,12 @@ import hmac
 import logging
 from typing import TYPE_CHECKING, Any
 
-from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
 from amqtt.broker import Broker, RetainedApplicationMessage
 from amqtt.errors import CodecError, MQTTError
 from amqtt.mqtt.connack import BAD_USERNAME_PASSWORD, ConnackPacket
-from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
-from amqtt.mqtt.publish import PublishPacket
 from amqtt.utils import gen_client_id
 
+from vigil.sinks.home_client import Connection, PacketReader, PacketWriter
 from vigil.sinks.retained import Kept
 
 if TYPE_CHECKING:
@@ -33,97 +31,13 @@ log = logging.getLogger("broker")
 _HELLO = 10.0
 """Seconds in which a client has to say who it is."""
 _MAX_CLIENTS = 200
-_MAX_PACKET = 4 * 2**20
 _MAX_RETAINED = 64 * 2**20
 """Bytes of topics and payloads retained together, in memory and on disk."""
-_MAX_UNREAD = 8 * 2**20
-"""Bytes that may wait for a client that does not read; what is more is not sent to it."""
-_MAX_UNANSWERED = 5000
-"""Messages that a client may leave unacknowledged."""
 _QUIET = 60.0
 """Seconds between two lines about clients that are turned away."""
 
 
-class _Reader(StreamReaderAdapter):  # type: ignore[misc]  # amqtt is not typed for us
-    """Reads packets of a bounded size."""
-
-    async def read(self, n: int = -1) -> bytes:
-        """Return `n` bytes; raises `ValueError` for more than a packet may have."""
-        if n > _MAX_PACKET:
-            raise ValueError("a packet is too large")
-        return bytes(await super().read(n))
-
-
-class _Writer(StreamWriterAdapter):  # type: ignore[misc]  # as above
-    """Knows how much waits to be sent."""
-
-    @property
-    def unread(self) -> int:
-        """Bytes that the client has not taken yet."""
-        return int(self._writer.transport.get_write_buffer_size())
-
-
-class _Handler(BrokerProtocolHandler):  # type: ignore[misc]  # as above
-    """One client's connection."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        # `amqtt`'s own forgets a client that goes before anybody waits for that.
-        self._gone: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-    async def wait_disconnect(self) -> Any:
-        """Wait until the client says goodbye, and return that, or until it has vanished."""
-        return await asyncio.shield(self._gone)
-
-    async def handle_disconnect(self, goodbye: Any) -> None:
-        """Hear that the client goes."""
-        if not self._gone.done():
-            self._gone.set_result(goodbye)
-
-    async def handle_connect(self, _packet: Any) -> None:
-        """Do not take a second hello."""
-        self.hang_up()
-
-    def handle_read_timeout(self) -> None:
-        """Take a client that is silent for too long for gone."""
-        self.hang_up()
-
-    def hang_up(self) -> None:
-        """Have the connection closed, as if the client had vanished."""
-        if not self._gone.done():
-            self._gone.set_result(None)
-
-    async def stop(self) -> None:
-        """Close the connection."""
-        self.hang_up()
-        await super().stop()
-
-    def send(self, topic: str, payload: bytes, qos: int, *, retain: bool) -> None:
-        """Send a message without waiting, in order; one that the client has no room for is lost."""
-        if self.writer is None or self.session is None or self.writer.unread > _MAX_UNREAD:
-            return
-        number = None
-        if qos > 0:
-            if len(self.session.inflight_out) >= _MAX_UNANSWERED:
-                return
-            number = self._expect_answer()
-        self.writer.write(PublishPacket.build(topic, payload, number, False, qos, retain).to_bytes())
-
-    def _expect_answer(self) -> int:
-        """Return the number of a message that the client has to acknowledge."""
-        waiting, number = self.session.inflight_out, int(self.session.next_packet_id)
-        answered = asyncio.Future[Any]()
-        waiting[number] = self._puback_waiters[number] = answered
-
-        def done(_answer: asyncio.Future[Any]) -> None:
-            del waiting[number]
-            self._puback_waiters.pop(number, None)
-
-        answered.add_done_callback(done)
-        return number
-
-
-class HomeBroker(Broker):  # type: ignore[misc]  # as above
+class HomeBroker(Broker):  # type: ignore[misc]  # amqtt is not typed for us
     """The broker: `start`, `restore`, then `connected` for each connection, `shutdown` at last."""
 
     def __init__(self, users: Mapping[str, str], *, anonymous: bool) -> None:
@@ -157,7 +71,7 @@ class HomeBroker(Broker):  # type: ignore[misc]  # as above
             return
         self._clients += 1
         try:
-            await self.external_connected(_Reader(reader), _Writer(writer), "default")
+            await self.external_connected(PacketReader(reader), PacketWriter(writer), "default")
         except (OSError, TimeoutError, ValueError, CodecError, EOFError) as error:
             log.debug("a connection ends: %r", error)
         finally:
@@ -165,11 +79,11 @@ class HomeBroker(Broker):  # type: ignore[misc]  # as above
             writer.close()
 
     async def _initialize_client_session(
-        self, reader: _Reader, writer: _Writer, remote_address: str, _remote_port: int
-    ) -> tuple[_Handler, Any]:
+        self, reader: PacketReader, writer: PacketWriter, remote_address: str, _remote_port: int
+    ) -> tuple[Connection, Any]:
         """Hear who a client is; raises `MQTTError` for one that may not come in."""
         async with asyncio.timeout(_HELLO):
-            handler, session = await _Handler.init_from_connect(reader, writer, self.plugins_manager)
+            handler, session = await Connection.init_from_connect(reader, writer, self.plugins_manager)
         if not self._may_come_in(session.username, session.password):
             self._tell("refused", f"a client of {remote_address} is turned away: wrong user name or password")
             await ConnackPacket.build(0, BAD_USERNAME_PASSWORD).to_stream(writer)
@@ -193,7 +107,7 @@ class HomeBroker(Broker):  # type: ignore[misc]  # as above
         """Whoever gets this far has been let in."""
         return True
 
-    async def _client_message_loop(self, session: Any, handler: _Handler) -> None:
+    async def _client_message_loop(self, session: Any, handler: Connection) -> None:
         gone = asyncio.ensure_future(handler.wait_disconnect())
         loops = [
             asyncio.ensure_future(loop(session, handler))
@@ -215,17 +129,17 @@ class HomeBroker(Broker):  # type: ignore[misc]  # as above
         if self._sessions.get(session.client_id, (None,))[0] is session:
             await self._delete_session(session.client_id)
 
-    async def _hear(self, session: Any, _handler: _Handler) -> None:
+    async def _hear(self, session: Any, _handler: Connection) -> None:
         while await self._pass_on(session, await session.delivered_message_queue.get()):
             pass
 
-    async def _subscribe(self, session: Any, handler: _Handler) -> None:
+    async def _subscribe(self, session: Any, handler: Connection) -> None:
         while True:
             wish = asyncio.Future[Any]()
             wish.set_result(await handler.get_next_pending_subscription())
             await self._handle_subscription(session, handler, wish)
 
-    async def _unsubscribe(self, session: Any, handler: _Handler) -> None:
+    async def _unsubscribe(self, session: Any, handler: Connection) -> None:
         while True:
             wish = asyncio.Future[Any]()
             wish.set_result(await handler.get_next_pending_unsubscription())

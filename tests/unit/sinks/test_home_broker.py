@@ -174,7 +174,7 @@ async def test_nothing_is_kept_for_clients_that_are_away() -> None:
 
 async def test_who_does_not_read_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages beyond what may wait for a client are lost to it, and to nobody else."""
-    monkeypatch.setattr("vigil.sinks.home_broker._MAX_UNREAD", 100_000)
+    monkeypatch.setattr("vigil.sinks.home_client._MAX_UNREAD", 100_000)
     async with broker() as (home, port), client(port, "deaf", "big"), client(port, "ears", "small") as ears:
         for _ in range(300):
             await home._broadcast_message(None, "big", bytes(100_000), 0)
@@ -186,11 +186,24 @@ async def test_who_does_not_read_is_not_waited_for(monkeypatch: pytest.MonkeyPat
 
 async def test_who_does_not_acknowledge_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many messages as may be unacknowledged, and no more, are remembered."""
-    monkeypatch.setattr("vigil.sinks.home_broker._MAX_UNANSWERED", 3)
+    monkeypatch.setattr("vigil.sinks.home_client._MAX_UNANSWERED", 3)
     async with broker() as (home, port), client(port, "ears", "t", 1):
         for _ in range(10):
             await home._broadcast_message(None, "t", b"x", 1)
         assert len(home.sessions["ears"][0].inflight_out) == 3
+
+
+async def test_every_session_is_a_new_one() -> None:
+    """A client that asks for its earlier session is told that there is none, so that it subscribes again."""
+    async with (
+        broker() as (home, port),
+        client(port, "ears", "t"),
+        wire(port, hello("ears", clean=False)) as again,
+    ):
+        assert await answer(again) == FINE
+        await home._broadcast_message(None, "t", b"x", 1)
+        again.say(PING)
+        await again.hears(PINGRESP)
 
 
 @pytest.mark.parametrize(
