@@ -8,22 +8,25 @@ from typing import TYPE_CHECKING
 from vigil.aio.bus import Bus
 from vigil.aio.threads import call_in_thread
 from vigil.analytics.pipeline import Pipelines
+from vigil.commanded import Commanded, CommandFile
 from vigil.core.types import MAIN_MODEL, ProfileCommand
 from vigil.daemon import LiveDaemon
 from vigil.inference.loop import InferenceLoop
 from vigil.inference.service import open_service
 from vigil.inference.store import cache_folder
-from vigil.ledger import Ledger, ledger_path, state_path
+from vigil.ledger import Ledger, ledger_path
 from vigil.messaging import Messaging
 from vigil.metrics import Metrics
 from vigil.profiles import Choice, Profiles
 from vigil.reload import Reload
 from vigil.snapshots import Snapshots
+from vigil.statefile import state_path
 from vigil.supervisor import Supervisor
 from vigil.systemd import Notifier
 from vigil.web.server import WebServer
 
 if TYPE_CHECKING:
+    from vigil.config.model import Config
     from vigil.core.types import BusMessage, Command
     from vigil.inference.service import Service
     from vigil.launch import Setup
@@ -34,7 +37,11 @@ async def run(setup: Setup) -> None:
 
     Raises `CannotStartError`, alone or in an exception group, when something that it needs is missing.
     """
-    choice = Choice()
+    command_file = CommandFile(state_path(setup.path, setup.environ, CommandFile.subject))
+    commanded = command_file.read()
+    if not setup.config.commands.keep:
+        commanded = Commanded()
+    choice = Choice(chosen=commanded.profile)
     profile = choice.pick(setup.config)
     config = setup.config.under(profile)
     metrics, systemd = Metrics(), Notifier(setup.environ)
@@ -46,7 +53,7 @@ async def run(setup: Setup) -> None:
     pipelines = Pipelines(bus.publish_threadsafe, snapshots.offer)
     loop = InferenceLoop(services, pipelines, metrics)
     ledger = Ledger(ledger_path(setup.path, setup.environ))
-    supervisor = Supervisor(config, loop, pipelines, bus, metrics, ledger.read())
+    supervisor = Supervisor(config, loop, pipelines, bus, metrics, ledger.read(), commanded.cameras)
     messaging = Messaging(
         config.mqtt,
         loaded,
@@ -71,6 +78,10 @@ async def run(setup: Setup) -> None:
                 group.create_task(supervisor.run(), name="supervisor")
                 group.create_task(snapshots.run(supervisor), name="snapshots")
                 group.create_task(ledger.run(supervisor.totals), name="ledger")
+                group.create_task(
+                    command_file.run(lambda: held_commands(reload.config, choice, supervisor)),
+                    name="commands",
+                )
                 group.create_task(web.run(), name="web")
                 group.create_task(reload.run(setup.path, setup.reload_requested, setup.loaded), name="reload")
                 group.create_task(profiles.run(), name="profiles")
@@ -89,6 +100,11 @@ def obey(command: Command, supervisor: Supervisor, profiles: Profiles) -> None:
         profiles.request(command)
     else:
         supervisor.request(command)
+
+
+def held_commands(config: Config, choice: Choice, supervisor: Supervisor) -> Commanded:
+    """Return what is to be there again after a restart."""
+    return Commanded(choice.chosen, supervisor.held()) if config.commands.keep else Commanded()
 
 
 def announce(supervisor: Supervisor, profiles: Profiles) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Model,
         ProfileCommand,
         ProfileView,
+        SettingCommand,
     )
     from vigil.inference.loop import InferenceLoop
     from vigil.metrics import Metrics
@@ -91,8 +92,8 @@ class LiveDaemon:
             name="snapshot",
         )
 
-    async def command(self, command: CameraCommand) -> None:
-        """Enable, disable or restart a camera; raises `KeyError` if unknown."""
+    async def command(self, command: CameraCommand | SettingCommand) -> None:
+        """Enable, disable, restart or set something of a camera; raises `KeyError` if unknown."""
         await self._supervisor.command(command)
 
     async def reload(self) -> str:

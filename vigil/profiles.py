@@ -37,9 +37,9 @@ def local_now() -> datetime:
 class Choice:
     """Which profile is wanted: the one chosen by hand, until it is `auto` again, else the schedules'."""
 
-    def __init__(self, now: Callable[[], datetime] = local_now) -> None:
+    def __init__(self, now: Callable[[], datetime] = local_now, chosen: str = AUTO) -> None:
         self.now = now
-        self.chosen = AUTO
+        self.chosen = chosen
 
     def pick(self, config: Config) -> str | None:
         """Return the profile of `config` that is to be in force; one that is gone is as `auto`."""
@@ -62,7 +62,7 @@ class Profiles:
         self._choice = choice
         self._reload = reload
         self._bus = bus
-        self._told: str | None = None
+        self._told: ProfileChanged | None = None
 
     async def run(self) -> None:
         """Follow the schedules, and what is asked for, until cancelled."""
@@ -82,7 +82,7 @@ class Profiles:
             await self._reload.follow()
         except VigilError as error:
             log.error("the profile is left as it was: %s", error)  # noqa: TRY400 -- its text says it all
-        if self._reload.profile != self._told:
+        if self._state() != self._told:
             self.announce()
         change = self._choice.next_change(self._reload.file)
         ahead = _LONGEST if change is None else (change - self._choice.now()).total_seconds()
@@ -90,8 +90,11 @@ class Profiles:
 
     def announce(self) -> None:
         """Tell the bus which profile is in force."""
-        self._told = self._reload.profile
-        self._bus.publish([ProfileChanged(self._told)])
+        self._told = self._state()
+        self._bus.publish([self._told])
+
+    def _state(self) -> ProfileChanged:
+        return ProfileChanged(self._reload.profile, tuple(self._reload.file.profiles))
 
     def view(self) -> ProfileView:
         """Return what people are shown."""

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,9 @@ from vigil.analytics.gate import gates
 from vigil.analytics.pipeline import CameraPipeline
 from vigil.analytics.scene import Rules
 from vigil.analytics.watch import Watch
+from vigil.config.tuning import Wanted
 from vigil.core.events import Totals
+from vigil.core.settings import ENABLED
 from vigil.core.types import (
     MAIN_MODEL,
     Action,
@@ -30,6 +32,8 @@ from vigil.core.types import (
     CameraState,
     CameraView,
     MotionChanged,
+    Setting,
+    SettingCommand,
 )
 from vigil.errors import CannotStartError
 from vigil.video.camera import Camera
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
     from vigil.config.analytics import SnapshotConfig
     from vigil.config.diff import Changes
     from vigil.config.model import CameraConfig, Config
+    from vigil.core.settings import Held
     from vigil.core.types import CameraCommand, Model
     from vigil.inference.loop import InferenceLoop
     from vigil.metrics import Metrics
@@ -56,7 +61,9 @@ log = logging.getLogger(__name__)
 class _Unit:
     """A camera of the configuration with everything that belongs to it alone."""
 
+    wanted: Wanted
     config: CameraConfig
+    """What it goes by: `wanted.camera`."""
     pipeline: CameraPipeline
     metrics: CameraMetrics
     watch: Watch
@@ -77,10 +84,11 @@ class Supervisor:
         bus: Bus[BusMessage],
         metrics: Metrics,
         totals: Mapping[str, Totals] | None = None,
+        held: Mapping[str, Mapping[str, Held]] | None = None,
     ) -> None:
         """Check every camera against the model; raises `CannotStartError` for a class it does not know.
 
-        Lines count on from `totals`, by camera.
+        Lines count on from `totals`, by camera; `held` is what was set earlier.
         """
         self._totals = dict(totals or {})
         self._loop = loop
@@ -90,17 +98,21 @@ class Supervisor:
         self._units: dict[str, _Unit] = {}
         self._busy = asyncio.Lock()
         self._group: asyncio.TaskGroup | None = None
-        filters = self.filters(config)
+        self.filters(config)
         for name, camera in config.cameras.items():
-            self._add(name, camera, filters[name])
+            wanted = Wanted(camera, _confidence(camera, config))
+            self._add(name, wanted.keeping((held or {}).get(name, {})))
 
     def filters(self, config: Config) -> Mapping[str, ClassFilter]:
         """Return each camera's filter; raises `CannotStartError` for a class or a model that is not known."""
-        return {name: self._filter(name, camera, config) for name, camera in config.cameras.items()}
+        return {
+            name: self._filter(name, Wanted(camera, _confidence(camera, config)))
+            for name, camera in config.cameras.items()
+        }
 
-    def _filter(self, name: str, camera: CameraConfig, config: Config) -> ClassFilter:
+    def _filter(self, name: str, wanted: Wanted) -> ClassFilter:
+        camera = wanted.camera
         key = camera.detect.model or MAIN_MODEL
-        settings = config.models[key] if key else config.model
         try:
             model = self._loop.model(key)
         except KeyError:
@@ -108,7 +120,7 @@ class Supervisor:
                 f"cameras.{name}.detect.model: {key} is not loaded; "
                 "a new model is there when vigil starts again"
             ) from None
-        return class_filter(name, camera.detect, settings.confidence, model, camera.filters, camera.masks)
+        return class_filter(name, camera.detect, wanted.confidence, model, camera.filters, camera.masks)
 
     def views(self) -> list[CameraView]:
         """Return what people are shown of every camera."""
@@ -151,63 +163,89 @@ class Supervisor:
         self._totals[name] = unit.pipeline.state.totals.over(self._totals.get(name, Totals()))
         return self._totals[name]
 
+    def held(self) -> dict[str, Mapping[str, Held]]:
+        """Return what is set of every camera instead of what its configuration says, for whoever keeps it."""
+        return {name: unit.wanted.held for name, unit in self._units.items() if unit.wanted.held}
+
     def _end_events(self) -> None:
         """Leave no subscriber with an open event: vigil stops."""
         for name in self._units:
             self._bus.publish(self._pipelines.forget(name, time.time()))
 
-    def request(self, command: CameraCommand) -> None:
+    def request(self, command: CameraCommand | SettingCommand) -> None:
         """Do what was asked as soon as possible; a camera that is not there is ignored."""
         if self._group is not None and command.camera in self._units:
-            self._group.create_task(self._obey(command), name=f"{command.action}-{command.camera}")
+            self._group.create_task(self._obey(command), name=f"command-{command.camera}")
 
-    async def command(self, command: CameraCommand) -> None:
+    async def command(self, command: CameraCommand | SettingCommand) -> None:
         """Do what somebody asked of a camera; raises `KeyError` for a camera that is not there."""
         async with self._busy:
             unit = self._units[command.camera]
-            enable = command.action is not Action.DISABLE
-            if enable == unit.enabled and command.action is not Action.RESTART:
-                return
-            log.info("%s: %s", command.camera, command.action)
-            await self._stop(unit)
-            unit.enabled = enable
-            self._resume(command.camera, unit)
+            if isinstance(command, SettingCommand):
+                self._set(command, unit)
+            else:
+                await self._switch(command, unit)
+
+    async def _switch(self, command: CameraCommand, unit: _Unit) -> None:
+        """Enable, disable or restart a camera."""
+        enable = command.action is not Action.DISABLE
+        if enable == unit.enabled and command.action is not Action.RESTART:
+            return
+        log.info("%s: %s", command.camera, command.action)
+        await self._stop(unit)
+        unit.wanted = unit.wanted.holding(ENABLED, enable)
+        unit.enabled = enable
+        self._resume(command.camera, unit)
+
+    def _set(self, command: SettingCommand, unit: _Unit) -> None:
+        """Change one setting of a camera, whose capture goes on."""
+        before = unit.wanted.tuning
+        unit.wanted = unit.wanted.holding(command.setting, command.value)
+        if unit.wanted.tuning != before:
+            log.info("%s: %s is set to %s", command.camera, command.setting, command.value)
+            unit.config = unit.camera.config = unit.wanted.camera
+            self._tune(command.camera, unit, command.setting)
 
     async def apply(self, config: Config, changes: Changes) -> None:
         """Make the cameras what `config` says, touching only what `changes` names.
 
         Raises `CannotStartError`, and has touched nothing, for a class that the model does not know.
         """
-        filters = self.filters(config)
+        self.filters(config)
         async with self._busy:
             gone = [self._remove(name) for name in changes.removed]
             await asyncio.gather(*gone, *(self._stop(self._units[name]) for name in changes.recaptured))
             for name in (*changes.recaptured, *changes.retuned):
-                unit = self._units[name]
-                unit.config = unit.camera.config = config.cameras[name]
-                self._aim(name, unit, filters[name])
+                unit, camera = self._units[name], config.cameras[name]
+                unit.wanted = unit.wanted.over(camera, _confidence(camera, config))
+                if name in changes.recaptured:
+                    unit.wanted = unit.wanted.without(ENABLED)
+                unit.config = unit.camera.config = unit.wanted.camera
+                self._aim(name, unit, self._filter(name, unit.wanted))
             for name in changes.recaptured:
                 unit = self._units[name]
                 unit.enabled = unit.config.enabled
                 self._resume(name, unit)
             for name in changes.added:
-                unit = self._add(name, config.cameras[name], filters[name])
+                camera = config.cameras[name]
+                unit = self._add(name, Wanted(camera, _confidence(camera, config)))
                 self._introduce(name, unit)
                 self._resume(name, unit)
 
-    async def _obey(self, command: CameraCommand) -> None:
+    async def _obey(self, command: CameraCommand | SettingCommand) -> None:
         try:
             await self.command(command)
         except KeyError:
-            log.warning("%s: is gone before it could be told to %s", command.camera, command.action)
+            log.warning("%s: is gone before it could do as it was told", command.camera)
 
-    def _add(self, name: str, config: CameraConfig, wanted: ClassFilter) -> _Unit:
-        metrics = self._metrics.add_camera(name)
-        pipeline = self._pipeline(name, config, wanted, metrics, self._totals.get(name))
+    def _add(self, name: str, wanted: Wanted) -> _Unit:
+        metrics, config = self._metrics.add_camera(name), wanted.camera
+        pipeline = self._pipeline(name, config, self._filter(name, wanted), metrics, self._totals.get(name))
         watch = Watch(self._loop, metrics, partial(self._moved, name))
         camera = Camera(name, config, open_source, watch, metrics, self._changed)
         state = CameraState.CONNECTING if config.enabled else CameraState.DISABLED
-        unit = _Unit(config, pipeline, metrics, watch, camera, CameraHealth(name, state), config.enabled)
+        health = CameraHealth(name, state)
+        unit = _Unit(wanted, config, pipeline, metrics, watch, camera, health, config.enabled)
         self._units[name] = unit
         metrics.health(unit.health)
         self._settle(name, unit)
@@ -223,6 +261,21 @@ class Supervisor:
             self._pipelines.forget(name, time.time())
         self._introduce(name, unit)
 
+    def _tune(self, name: str, unit: _Unit, setting: Setting) -> None:
+        """Put a changed setting in force; tracks, events and counts go on unless detection is off."""
+        unit.pipeline.refine(self._filter(name, unit.wanted))
+        self._pipelines.add(name, unit.pipeline)
+        self._metrics.target_fps.labels(name).set(_target(unit.config))
+        unit.watch.pace(unit.config.detect.fps)
+        if setting is Setting.MOTION:
+            self._watch_for_motion(unit)
+        if not unit.config.detect.enabled:
+            self._bus.publish(self._pipelines.forget(name, time.time()))
+        elif unit.health.state is CameraState.LIVE:
+            unit.pipeline.resume()
+        self._schedule(name, unit)
+        self._introduce(name, unit)
+
     def _pipeline(
         self,
         name: str,
@@ -236,12 +289,16 @@ class Supervisor:
 
     def _settle(self, name: str, unit: _Unit) -> None:
         """Have everything go by a unit's configuration and pipeline."""
-        state, detect = unit.pipeline.state, unit.config.detect
+        state = unit.pipeline.state
         unit.metrics.aim(_target(unit.config), state.counts, state.zones, state.totals)
         self._pipelines.add(name, unit.pipeline, unit.watch)
+        self._watch_for_motion(unit)
+        self._schedule(name, unit)
+
+    def _watch_for_motion(self, unit: _Unit) -> None:
+        detect = unit.config.detect
         spared = gates(detect.when, gpu=self._loop.on_device(detect.model or MAIN_MODEL))
         unit.watch.settle(unit.config.motion, gate=spared, fps=detect.fps)
-        self._schedule(name, unit)
 
     def _model(self, config: CameraConfig) -> Model:
         """Return the model that looks at a camera."""
@@ -254,6 +311,7 @@ class Supervisor:
             state.counts,
             state.zones,
             state.totals,
+            unit.wanted.tuning,
             snapshots=pictures.enabled,
             live=pictures.live is not None,
         )
@@ -331,9 +389,16 @@ class Supervisor:
             unit.watch.moving,
             unit.watch.quiet,
             dict(unit.pipeline.counts),
+            {ENABLED: unit.enabled, **asdict(unit.wanted.tuning)},
         )
 
 
 def _target(config: CameraConfig) -> float:
     """Return how often a camera is to be inferred, per second."""
     return config.detect.fps if config.detect.enabled else 0.0
+
+
+def _confidence(camera: CameraConfig, config: Config) -> float:
+    """Return the confidence that a camera has from its model."""
+    key = camera.detect.model
+    return (config.model if key is None else config.models[key]).confidence

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from vigil.config.model import CameraConfig
     from vigil.core.events import Totals
+    from vigil.core.settings import Held
     from vigil.core.types import Frame
     from vigil.video.source import Pause
 
@@ -51,7 +52,11 @@ class House:
     """A supervisor for a configuration, the sources that it opened, and all that the bus was told."""
 
     def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, config: Config, totals: Mapping[str, Totals] | None = None
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        config: Config,
+        totals: Mapping[str, Totals] | None = None,
+        held: Mapping[str, Mapping[str, Held]] | None = None,
     ) -> None:
         monkeypatch.setattr("vigil.supervisor.open_source", self._open)
         self.metrics = Metrics()
@@ -60,7 +65,7 @@ class House:
         self.loop = NotingLoop(self.pipelines, self.metrics)
         self.opened: list[tuple[CameraConfig, FakeSource]] = []
         self.heard: list[BusMessage] = []
-        self.supervisor = Supervisor(config, self.loop, self.pipelines, self.bus, self.metrics, totals)
+        self.supervisor = Supervisor(config, self.loop, self.pipelines, self.bus, self.metrics, totals, held)
         self._heard_more = asyncio.Event()
         self._subscription = self.bus.subscribe("test")
 

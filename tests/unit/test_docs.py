@@ -32,6 +32,7 @@ from vigil.core.types import (
     Model,
     ProfileView,
     Result,
+    Tuning,
 )
 from vigil.metrics import Metrics
 from vigil.metrics.camera import CAPTURE_FAILURES, FRAME_DROPS
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from vigil.config.model import CameraConfig
-    from vigil.core.types import Image, ProfileCommand
+    from vigil.core.types import Image, ProfileCommand, SettingCommand
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs/guide/cameras.md"
@@ -114,7 +115,7 @@ class StillDaemon:
         """Know no camera."""
         raise KeyError(camera)
 
-    async def command(self, command: CameraCommand) -> None:
+    async def command(self, command: CameraCommand | SettingCommand) -> None:
         """Know no camera."""
         raise KeyError(command.camera)
 
@@ -274,6 +275,7 @@ def test_the_mqtt_page_has_every_topic() -> None:
         messages.info(["drive"]),
         messages.profile("night"),
         *messages.camera_health(HEALTHY),
+        *messages.settings("drive", Tuning()),
         messages.detections(result),
         *messages.objects("drive", {"person": 1}),
         *messages.zones("drive", {"gate": {"person": 1}}),
@@ -290,10 +292,9 @@ def test_the_mqtt_page_has_every_topic() -> None:
         rows.add((topic, "yes" if message.retain else "no", str(message.qos)))
     page = (ROOT / "docs/reference/mqtt.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(vigil/\S+)` \| (\w+) \| (\d) \|", page, re.MULTILINE)) == rows
-    commanded = messages.commands.replace("+", "<camera>")
-    assert f"| `{commanded}` | `ON`" in page
-    assert f"| `{messages.profile_command}` | a profile's name" in page
-    assert messages.command(commanded, b"OFF") == CameraCommand("<camera>", Action.DISABLE)
+    heard = [*(topic.replace("+", "<camera>") for topic in messages.commands), messages.profile_command]
+    assert re.findall(r"^\| `(vigil/\S+/set)` \|", page, re.MULTILINE) == heard
+    assert messages.command(heard[0], b"OFF") == CameraCommand("<camera>", Action.DISABLE)
 
 
 def test_the_mqtt_page_shows_the_payload_of_detections() -> None:

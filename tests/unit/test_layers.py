@@ -29,9 +29,9 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "daemon",
         "profiles",
         "reload",
-        "supervisor messaging ledger snapshots",
+        "supervisor messaging ledger commanded snapshots",
         "video inference analytics sinks web",
-        "log daytime",  # the log's set-up takes `config.model.LogConfig`, the calendar its windows
+        "log daytime statefile",  # the log's set-up takes `config.model.LogConfig`, the calendar its windows
         "config metrics systemd",
         "core",
         "aio",

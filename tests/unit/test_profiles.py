@@ -39,6 +39,9 @@ def household(**night: object) -> Config:
     return config_of({"drive": {}, "door": {}}, mqtt={"host": "broker"}, profiles=profiles)
 
 
+NAMES = ("night", "away")
+
+
 class Stage:
     """A running household whose clock and file the test sets."""
 
@@ -62,8 +65,11 @@ class Stage:
     async def told(self, active: str | None, times: int = 1) -> None:
         """Wait until the bus has heard so often that this profile is in force."""
         async with asyncio.timeout(PATIENCE):
-            while self.house.heard.count(ProfileChanged(active)) < times:
+            while self._told().count(active) < times:
                 await asyncio.sleep(0)
+
+    def _told(self) -> list[str | None]:
+        return [message.active for message in self.house.heard if isinstance(message, ProfileChanged)]
 
 
 @pytest.fixture
@@ -86,8 +92,9 @@ async def test_night_comes_and_goes(stage: Stage) -> None:
     await stage.profiles.run_once()
     assert (stage.fps, stage.reload.profile) == (5, None)
     assert [message for message in await stage.house.settled() if isinstance(message, ProfileChanged)] == [
-        ProfileChanged("night"),
-        ProfileChanged(None),
+        ProfileChanged(None, NAMES),
+        ProfileChanged("night", NAMES),
+        ProfileChanged(None, NAMES),
     ]
 
 
@@ -123,13 +130,12 @@ async def test_profile_can_disable_a_camera(stage: Stage) -> None:
 async def test_choice_by_hand_holds_until_auto(stage: Stage) -> None:
     """What somebody chose, `none` included, is held against every schedule until it is `auto` again."""
     stage.time += timedelta(hours=1)
-    names = ("night", "away")
-    assert await stage.profiles.choose(ProfileCommand("away")) == ProfileView("away", "away", names, None)
+    assert await stage.profiles.choose(ProfileCommand("away")) == ProfileView("away", "away", NAMES, None)
     assert await stage.profiles.run_once() == 60.0
     assert stage.reload.profile == "away"
-    assert await stage.profiles.choose(ProfileCommand("none")) == ProfileView(None, "none", names, None)
+    assert await stage.profiles.choose(ProfileCommand("none")) == ProfileView(None, "none", NAMES, None)
     morning = datetime(2026, 1, 6, 6, tzinfo=UTC).timestamp()
-    assert await stage.profiles.choose(ProfileCommand("auto")) == ProfileView("night", "auto", names, morning)
+    assert await stage.profiles.choose(ProfileCommand("auto")) == ProfileView("night", "auto", NAMES, morning)
 
 
 async def test_unknown_profile_changes_nothing(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:

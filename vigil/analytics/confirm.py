@@ -33,6 +33,10 @@ class Confirmation(Rows):
         self._hits = hits
         self._thresholds = thresholds
 
+    def aim(self, thresholds: Float32) -> None:
+        """Ask for these scores from now on; what is confirmed stays so."""
+        self._thresholds = thresholds
+
     def update(self, objects: Objects) -> NDArray[np.intp]:
         """Take the frame's scores, mark objects that are confirmed now, and return their rows."""
         waiting = np.flatnonzero(objects.rows["shown"] & ~objects.rows["confirmed"])

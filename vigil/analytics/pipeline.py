@@ -111,6 +111,12 @@ class CameraPipeline:
             self._totals = scene.totals
             return self._told(frame, _tracked(detections, tracks), scene), scene
 
+    def refine(self, class_filter: ClassFilter) -> None:
+        """Go by other confidences of the same classes; objects and their events go on."""
+        with self._lock:
+            self.class_filter = class_filter
+            self._scene.refine(class_filter)
+
     def resume(self) -> None:
         """Note that the camera sees again."""
         with self._lock:

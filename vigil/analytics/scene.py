@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vigil.config.analytics import LineConfig, TrackingConfig, ZoneConfig
     from vigil.core.events import Event
     from vigil.core.geometry import Bools
-    from vigil.core.types import Detections, Model
+    from vigil.core.types import Detections, Float32, Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +83,13 @@ class Scene:
         `random_bits` is for event ids: `secrets.randbits`, or a seeded source shared by all cameras of a
         replay.
         """
-        wanted, tracking, scores = class_filter.wanted, rules.tracking, class_filter.thresholds
-        if tracking.confirm_score is not None:
-            scores = np.where(np.isfinite(scores), np.float32(tracking.confirm_score), scores)
+        wanted, tracking = class_filter.wanted, rules.tracking
         self._labels = {index: model.names[index] for index in wanted}
         self._model = model
         self._pictured = rules.snapshots
         self._objects = Objects()
-        self._confirmation = Confirmation(tracking.confirm_hits, scores)
+        self._tracking = tracking
+        self._confirmation = Confirmation(tracking.confirm_hits, _scores(class_filter, tracking))
         self._stationary = Stationary(tracking.stationary_after, tracking.stationary_patience, model)
         self._zones = Zones(camera, rules.zones, model, wanted) if rules.zones else None
         self._lines = Lines(camera, rules.lines, model) if rules.lines else None
@@ -133,6 +132,10 @@ class Scene:
     def state(self) -> SceneResult:
         """Return what is known now, without anything that happened."""
         return self._result(())
+
+    def refine(self, class_filter: ClassFilter) -> None:
+        """Confirm by other confidences of the same classes; what is an object stays one."""
+        self._confirmation.aim(_scores(class_filter, self._tracking))
 
     def close(self, now: float) -> SceneResult:
         """End every event and forget every object: the camera is lost, or vigil stops.
@@ -228,3 +231,11 @@ class Scene:
         return SceneResult(
             self._counts, self._zone_counts, self._tally.totals, detection_zones, events, views, active
         )
+
+
+def _scores(class_filter: ClassFilter, tracking: TrackingConfig) -> Float32:
+    """Return the least median confidence of an object by class id."""
+    scores = class_filter.thresholds
+    if tracking.confirm_score is None:
+        return scores
+    return np.where(np.isfinite(scores), np.float32(tracking.confirm_score), scores)

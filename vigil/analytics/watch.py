@@ -60,7 +60,7 @@ class Watch:
 
     def settle(self, motion: MotionConfig, *, gate: bool, fps: float) -> None:
         """Go by these settings from the next frame on; `fps` is how often the camera is inferred."""
-        self._turn = 1 / fps
+        self.pace(fps)
         now = self._now()
         self._detector = MotionDetector(motion.masks, motion.sensitivity) if motion.enabled else None
         state = MotionState(motion.hold)
@@ -69,6 +69,10 @@ class Watch:
         self._state = state
         self._gate = Gate(gate=gate and motion.enabled)
         self._gate.connected(now)
+
+    def pace(self, fps: float) -> None:
+        """Know how often the camera is inferred."""
+        self._turn = 1 / fps
 
     @property
     def moving(self) -> bool:

@@ -29,6 +29,7 @@ class Changes:
     """Cameras that go on capturing while what is detected in them changes."""
     mqtt: bool = False
     log: bool = False
+    commands: bool = False
     needs_restart: tuple[str, ...] = ()
     """Keys whose change takes effect only when vigil starts again."""
 
@@ -48,7 +49,8 @@ class Changes:
             )
             if names
         ]
-        parts += [word for word, touched in (("broker", self.mqtt), ("log", self.log)) if touched]
+        touched = {"broker": self.mqtt, "log": self.log, "commands": self.commands}
+        parts += [word for word, changed in touched.items() if changed]
         return "; ".join(parts) or "nothing that can change now"
 
 
@@ -75,6 +77,7 @@ def diff(old: Config, new: Config) -> Changes:
         retuned=retuned,
         mqtt=old.mqtt != new.mqtt,
         log=old.log != new.log,
+        commands=old.commands != new.commands,
         needs_restart=(*_models(old, new), *_http_keys(old, new)),
     )
 

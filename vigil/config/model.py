@@ -227,6 +227,15 @@ class HttpConfig(Section):
     )
 
 
+class CommandsConfig(Section):
+    """What MQTT and HTTP may set of cameras, and choose of profiles, while vigil runs."""
+
+    keep: bool = Field(
+        default=False,
+        description="Whether what was set lasts when vigil starts again; until then it does anyway.",
+    )
+
+
 class LogConfig(Section):
     """What vigil writes to its standard error."""
 
@@ -423,6 +432,9 @@ class Config(Section):
     )
     mqtt: MqttConfig = Field(default_factory=MqttConfig, description="Where results go.")
     http: HttpConfig = Field(default_factory=HttpConfig, description="Web page, API and metrics.")
+    commands: CommandsConfig = Field(
+        default_factory=CommandsConfig, description="What is set while vigil runs."
+    )
     log: LogConfig = Field(default_factory=LogConfig, description="What vigil writes about itself.")
     cameras: Annotated[dict[CameraName, CameraConfig], BeforeValidator(_at_least_one)] = Field(
         min_length=1,

@@ -17,6 +17,7 @@ SECTIONS = {
     "mqtt.embedded": ("mqtt", "embedded"),
     "mqtt.embedded.users.<name>": ("mqtt", "embedded", "users", "<name>"),
     "http": ("http",),
+    "commands": ("commands",),
     "log": ("log",),
     "location": ("location",),
     "profiles.<name>": ("profiles", "<name>"),

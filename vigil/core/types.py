@@ -285,6 +285,8 @@ class CameraView:
     quiet: bool
     """Whether its frames are spared just now, because nothing moves."""
     counts: Mapping[str, int]
+    settings: Mapping[str, bool | float]
+    """What can be set, as it is now: `enabled` and every `Setting`."""
 
 
 class Action(StrEnum):
@@ -370,6 +372,8 @@ class StatsReport:
     saturation: float
     """Engine time that cameras ask for over what there is."""
     inferences_per_second: float
+    uptime: float
+    """Seconds since the cameras were started."""
     cameras: Mapping[str, CameraStats]
 
 
@@ -385,7 +389,7 @@ class ProfileView:
     """When the schedules change it next; `None` while it is held by hand, or for at least a week."""
 
 
-Command: TypeAlias = CameraCommand | ProfileCommand
+Command: TypeAlias = CameraCommand | SettingCommand | ProfileCommand
 BusMessage: TypeAlias = (
     Result
     | Event

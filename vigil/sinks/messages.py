@@ -8,13 +8,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vigil import __version__
+from vigil.core.settings import WORDS, camera_command, payload_of, value_of_payload
 from vigil.core.types import (
     MAIN_MODEL,
     UNTRACKED,
-    Action,
-    CameraCommand,
     CameraState,
     ProfileCommand,
+    Setting,
     topic_label,
 )
 from vigil.sinks.dialect import Message
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from vigil.core.events import Event, Totals
-    from vigil.core.types import CameraHealth, Command, LiveView, Loaded, Result
+    from vigil.core.types import CameraHealth, Command, LiveView, Loaded, Result, Tuning
 
 
 class Messages:
@@ -67,10 +67,22 @@ class Messages:
             Message(f"{base}/enabled/state", enabled, qos=1, retain=True),
         ]
 
+    def settings(self, camera: str, tuning: Tuning) -> list[Message]:
+        """Return `<prefix>/<camera>/<setting>/state` of every setting."""
+        return [
+            Message(
+                f"{self._prefix}/{camera}/{setting}/state",
+                payload_of(getattr(tuning, setting)),
+                1,
+                retain=True,
+            )
+            for setting in Setting
+        ]
+
     @property
-    def commands(self) -> str:
-        """The topic filter under which commands arrive."""
-        return f"{self._prefix}/+/enabled/set"
+    def commands(self) -> list[str]:
+        """The topic filters under which commands to cameras arrive."""
+        return [f"{self._prefix}/+/{word}/set" for word in WORDS]
 
     @property
     def profile_command(self) -> str:
@@ -84,16 +96,10 @@ class Messages:
         """
         if topic == self.profile_command:
             return _profile_command(payload)
-        if not topic.startswith(f"{self._prefix}/") or not topic.endswith("/enabled/set"):
+        camera, word, verb = [*topic.removeprefix(f"{self._prefix}/").split("/"), "", ""][:3]
+        if topic != f"{self._prefix}/{camera}/{word}/{verb}" or verb != "set" or word not in WORDS:
             return None
-        camera = topic.removeprefix(f"{self._prefix}/").removesuffix("/enabled/set")
-        match payload:
-            case b"ON":
-                return CameraCommand(camera, Action.ENABLE)
-            case b"OFF":
-                return CameraCommand(camera, Action.DISABLE)
-            case _:
-                raise ValueError("ON or OFF is wanted")
+        return camera_command(camera, word, value_of_payload(word, payload))
 
     def objects(self, camera: str, counts: Mapping[str, int]) -> list[Message]:
         """Return the counts of all labels in one message, and each label's in its own."""

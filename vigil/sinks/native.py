@@ -40,7 +40,7 @@ class Native:
     @property
     def listens(self) -> Sequence[str]:
         """Topic filters of what is to be heard."""
-        return [self._messages.commands, self._messages.profile_command]
+        return [*self._messages.commands, self._messages.profile_command]
 
     def opening(self) -> Iterable[Message]:
         """Return `<prefix>/status`."""
@@ -151,6 +151,7 @@ class Native:
             *self._messages.objects(camera.camera, camera.counts),
             *self._messages.zones(camera.camera, camera.zones),
             *self._messages.lines(camera.camera, camera.totals),
+            *self._messages.settings(camera.camera, camera.tuning),
         ]
 
     def _gone(self, camera: str) -> Iterator[Message]:

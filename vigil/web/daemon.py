@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Model,
         ProfileCommand,
         ProfileView,
+        SettingCommand,
     )
 
 
@@ -44,8 +45,8 @@ class Daemon(Protocol):
     async def snapshot(self, camera: str) -> bytes | None:
         """Return a JPEG of the camera's latest inferred frame with boxes; raises `KeyError` if unknown."""
 
-    async def command(self, command: CameraCommand) -> None:
-        """Enable, disable or restart a camera; raises `KeyError` if unknown."""
+    async def command(self, command: CameraCommand | SettingCommand) -> None:
+        """Enable, disable, restart or set something of a camera; raises `KeyError` if unknown."""
 
     async def reload(self) -> str:
         """Take over the configuration file as it is now and return what changed; raises `VigilError`."""

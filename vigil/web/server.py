@@ -10,7 +10,7 @@ from aiohttp import web
 
 from vigil.errors import CannotStartError
 from vigil.web.problems import problem_middleware
-from vigil.web.routes import cameras, commands, detect, profile, status
+from vigil.web.routes import cameras, commands, detect, profile, settings, status
 
 if TYPE_CHECKING:
     from vigil.config.model import HttpConfig
@@ -20,14 +20,15 @@ _GRACE = 2.0
 """Seconds that requests in hand get when vigil stops."""
 
 
-def application(daemon: Daemon, settings: HttpConfig) -> web.Application:
+def application(daemon: Daemon, config: HttpConfig) -> web.Application:
     """Return the application with every route."""
     app = web.Application(middlewares=[problem_middleware])
     app.add_routes(status.routes(daemon))
-    app.add_routes(detect.routes(daemon, settings.max_upload))
+    app.add_routes(detect.routes(daemon, config.max_upload))
     app.add_routes(cameras.routes(daemon))
     app.add_routes(commands.routes(daemon))
     app.add_routes(profile.routes(daemon))
+    app.add_routes(settings.routes(daemon))
     return app
 
 

@@ -193,6 +193,11 @@ def test_log_is_set_up_anew() -> None:
     assert changed(log__level="debug") == changed(log__format="json") == Changes(log=True)
 
 
+def test_keeping_commands_begins_and_ends_at_once() -> None:
+    """Whether commands are kept touches no camera."""
+    assert changed(commands={"keep": True}) == Changes(commands=True)
+
+
 def test_every_key_of_the_tables_is_tried() -> None:
     """A key that is added to the configuration has to say here what its change does."""
     logins = {"username", "password", "password_file"}
@@ -207,7 +212,7 @@ def test_every_key_of_the_tables_is_tried() -> None:
     # `location` and `profiles` decide which cameras are compared; by themselves they touch nothing.
     assert set(Config.model_fields) == {
         *("model", "models", "mqtt", "http", "log", "cameras"),
-        *("location", "profiles"),
+        *("location", "profiles", "commands"),
     }
 
 

@@ -78,7 +78,7 @@ zones: 1
     size = "write a size from 1KB to 1GB with its unit (KB, MB, GB, KiB, MiB), such as 20MB"
     schemes = "use rtsp, rtsps, rtmp, http, https, file, udp, photo, or a file's path"
     address = "write an address such as rtsp://host/stream, or a file's path"
-    sections = "known keys: model, models, mqtt, http, log, cameras, location, profiles, defaults"
+    sections = "known keys: model, models, mqtt, http, commands, log, cameras, location, profiles, defaults"
     fraction, weight = "write a number from 0.01 to 1", "write a number above 0 and up to 1000"
     assert problems(text) == [
         "vigil.yaml:1:15: model.size: 641 does not fit; write a multiple of 32 from 32 to 2048",

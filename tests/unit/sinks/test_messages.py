@@ -17,6 +17,9 @@ from vigil.core.types import (
     Detections,
     ProfileCommand,
     Result,
+    Setting,
+    SettingCommand,
+    Tuning,
 )
 from vigil.sinks.dialect import Message
 from vigil.sinks.messages import Messages
@@ -74,7 +77,7 @@ def test_camera_health_has_its_details() -> None:
 @pytest.mark.parametrize(("payload", "action"), [(b"ON", Action.ENABLE), (b"OFF", Action.DISABLE)])
 def test_switch_is_a_command(payload: bytes, action: Action) -> None:
     """What the switch is set to becomes a wish for its camera."""
-    assert MESSAGES.commands == "home/vigil/+/enabled/set"
+    assert MESSAGES.commands[0] == "home/vigil/+/enabled/set"
     command = MESSAGES.command("home/vigil/front-door/enabled/set", payload)
     assert command == CameraCommand("front-door", action)
 
@@ -84,6 +87,42 @@ def test_other_payloads_are_no_command(payload: bytes) -> None:
     """Anything but the two words is refused with what would be right."""
     with pytest.raises(ValueError, match="ON or OFF is wanted"):
         MESSAGES.command("home/vigil/drive/enabled/set", payload)
+
+
+@pytest.mark.parametrize(
+    ("topic", "command"),
+    [
+        ("drive/detect/set", SettingCommand("drive", Setting.DETECT, value=True)),
+        ("drive/motion/set", SettingCommand("drive", Setting.MOTION, value=True)),
+        ("drive/fps/set", None),
+        ("drive/recording/set", None),
+        ("drive/detect/state", None),
+        ("drive/detect", None),
+        ("drive/detect/set/now", None),
+        ("detect/set", None),
+        ("", None),
+    ],
+)
+def test_only_topics_of_settings_are_commands(topic: str, command: SettingCommand | None) -> None:
+    """What stands beside or under a command's topic is none; a number where ON stands is refused."""
+    if topic == "drive/fps/set":
+        with pytest.raises(ValueError, match="a number above 0 up to 60 is wanted"):
+            MESSAGES.command(f"home/vigil/{topic}", b"ON")
+    else:
+        assert MESSAGES.command(f"home/vigil/{topic}", b"ON") == command
+    assert MESSAGES.command(f"vigil/{topic}", b"ON") is None
+
+
+def test_settings_are_retained() -> None:
+    """Each setting has a state: ON or OFF, or the shortest number."""
+    told = MESSAGES.settings("drive", Tuning(detect=False, motion=True, confidence=0.35, fps=10))
+    assert all(message.retain and message.qos == 1 for message in told)
+    assert topics(told) == {
+        "home/vigil/drive/detect/state": b"OFF",
+        "home/vigil/drive/motion/state": b"ON",
+        "home/vigil/drive/confidence/state": b"0.35",
+        "home/vigil/drive/fps/state": b"10",
+    }
 
 
 def test_profile_is_asked_for_and_told() -> None:

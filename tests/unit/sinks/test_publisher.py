@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,7 +28,10 @@ from vigil.core.types import (
     ProfileChanged,
     ProfileCommand,
     Result,
+    Setting,
+    SettingCommand,
     SnapshotTaken,
+    Tuning,
 )
 from vigil.metrics import Metrics
 from vigil.sinks.dialect import Message
@@ -94,6 +98,12 @@ class FakeSession:
     async def close(self) -> None:
         """Note."""
         self.closed = True
+
+
+def settings(camera: str) -> dict[str, bytes]:
+    """Return what is said of the settings of a camera that has the defaults."""
+    values = {"detect": b"ON", "motion": b"ON", "confidence": b"0.5", "fps": b"5"}
+    return {f"vigil/{camera}/{word}/state": value for word, value in values.items()}
 
 
 def introduced(camera: str, *labels: str) -> CameraIntroduced:
@@ -197,11 +207,13 @@ async def test_everything_retained_is_said_on_connect(stage: Stage) -> None:
             "vigil/drive/objects": b"{}",
             "vigil/drive/objects/person": b"0",
             "vigil/drive/objects/cell_phone": b"0",
+            **settings("drive"),
             "vigil/attic/status": b"disabled",
             "vigil/attic/health": health("disabled"),
             "vigil/attic/enabled/state": b"OFF",
             "vigil/attic/objects": b"{}",
             "vigil/attic/objects/person": b"0",
+            **settings("attic"),
         }
         assert stage.value("mqtt_connected") == 1
 
@@ -474,10 +486,12 @@ async def test_new_camera_is_told_with_the_others(stage: Stage) -> None:
             "vigil/door/status": b"offline",
             "vigil/door/health": health("connecting"),
             "vigil/door/enabled/state": b"ON",
+            **settings("door"),
         }
 
 
 DRIVE_TOPICS = {
+    *settings("drive"),
     "vigil/drive/motion",
     "vigil/drive/status",
     "vigil/drive/health",
@@ -545,11 +559,27 @@ async def test_switch_on_mqtt_reaches_the_camera(stage: Stage) -> None:
         stage.hear("vigil/attic/enabled/set", b"ON")
         stage.sessions[0].lose()
         await asyncio.sleep(60)
-        wanted = ["vigil/+/enabled/set", "vigil/profile/set"]
+        words = ("enabled", "detect", "motion", "confidence", "fps")
+        wanted = [*(f"vigil/+/{word}/set" for word in words), "vigil/profile/set"]
         assert [session.wanted for session in stage.sessions] == [wanted] * 2
     assert stage.commands == [
         CameraCommand("drive", Action.DISABLE),
         CameraCommand("attic", Action.ENABLE),
+    ]
+
+
+async def test_settings_are_asked_for_and_told(stage: Stage) -> None:
+    """A wish for a setting is handed on with its type; what is in force is retained, and said once."""
+    async with stage.playing():
+        stage.hear("vigil/drive/detect/set", b"OFF")
+        stage.hear("vigil/attic/fps/set", b"2.5")
+        tuned = replace(introduced("drive", "person", "cell phone"), tuning=Tuning(detect=False, fps=12.5))
+        said = await stage.tell(tuned)
+        assert topics(said) == {"vigil/drive/detect/state": b"OFF", "vigil/drive/fps/state": b"12.5"}
+        assert all(message.retain and message.qos == 1 for message in said)
+    assert stage.commands == [
+        SettingCommand("drive", Setting.DETECT, value=False),
+        SettingCommand("attic", Setting.FPS, 2.5),
     ]
 
 
@@ -571,6 +601,13 @@ async def test_profile_is_asked_for_and_told(stage: Stage) -> None:
         ("vigil/drive/enabled/set", b"maybe", "b'maybe': ON or OFF is wanted"),
         ("vigil/drive/enabled/set", b"x" * 100_000, "ON or OFF is wanted"),
         ("vigil/cellar/enabled/set", b"OFF", "there is no camera 'cellar'"),
+        ("vigil/cellar/fps/set", b"5", "there is no camera 'cellar'"),
+        ("vigil/drive/detect/set", b"off", "b'off': ON or OFF is wanted"),
+        ("vigil/drive/motion/set", b"1", "b'1': ON or OFF is wanted"),
+        ("vigil/drive/fps/set", b"fast", "b'fast': a number above 0 up to 60 is wanted"),
+        ("vigil/drive/fps/set", b"0", "a number above 0 up to 60 is wanted"),
+        ("vigil/drive/confidence/set", b"nan", "b'nan': a number from 0.01 to 1 is wanted"),
+        ("vigil/drive/confidence/set", b"50", "b'50': a number from 0.01 to 1 is wanted"),
     ],
 )
 async def test_malformed_command_is_a_line_and_nothing_else(

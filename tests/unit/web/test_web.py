@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientResponse
 
-    from vigil.core.types import Detections, Image, Model, ProfileCommand
+    from vigil.core.types import Detections, Image, Model, ProfileCommand, SettingCommand
 
 
 LIMIT = 50_000
@@ -56,6 +56,7 @@ DRIVE = CameraView(
     True,
     False,
     {"person": 1},
+    {"enabled": True, "detect": True, "motion": True, "confidence": 0.5, "fps": 5.0},
 )
 
 
@@ -70,7 +71,7 @@ class FakeDaemon:
         self.failure: Exception | None = None
         self.picture: bytes | None = JPEG
         self.asked: list[tuple[int, int, float]] = []
-        self.commands: list[CameraCommand] = []
+        self.commands: list[CameraCommand | SettingCommand] = []
         self.reloads = 0
         self.reload_failure: VigilError | None = None
         self.chosen: str | None = None
@@ -106,7 +107,7 @@ class FakeDaemon:
             raise KeyError(camera)
         return self.picture
 
-    async def command(self, command: CameraCommand) -> None:
+    async def command(self, command: CameraCommand | SettingCommand) -> None:
         """Note what was asked of `drive`."""
         if command.camera != "drive":
             raise KeyError(command.camera)
