@@ -21,6 +21,7 @@ from vigil.profiles import Choice, Profiles
 from vigil.reload import Reload
 from vigil.snapshots import Snapshots
 from vigil.statefile import state_path
+from vigil.stats import Stats
 from vigil.supervisor import Supervisor
 from vigil.systemd import Notifier
 from vigil.web.server import WebServer
@@ -65,6 +66,7 @@ async def run(setup: Setup) -> None:
     reload = Reload(setup.config, setup.load_again, supervisor, messaging, metrics, choice.pick, profile)
     reload.check_profiles(setup.config)
     profiles = Profiles(choice, reload, bus)
+    stats = Stats(supervisor, loop, bus)
     daemon = LiveDaemon(loop, supervisor, reload, profiles, metrics)
     web = WebServer(daemon, config.http)
     await messaging.start()
@@ -72,7 +74,7 @@ async def run(setup: Setup) -> None:
         await web.start()
         # Stopped in the opposite order, so that what the others say last still reaches the broker.
         async with asyncio.TaskGroup() as sinks:
-            sinks.create_task(messaging.run(lambda: announce(supervisor, profiles)), name="mqtt")
+            sinks.create_task(messaging.run(lambda: announce(supervisor, profiles, stats)), name="mqtt")
             async with asyncio.TaskGroup() as group:
                 group.create_task(loop.run(), name="inference")
                 group.create_task(supervisor.run(), name="supervisor")
@@ -85,6 +87,7 @@ async def run(setup: Setup) -> None:
                 group.create_task(web.run(), name="web")
                 group.create_task(reload.run(setup.path, setup.reload_requested, setup.loaded), name="reload")
                 group.create_task(profiles.run(), name="profiles")
+                group.create_task(stats.run(), name="stats")
                 group.create_task(systemd.feed_watchdog(daemon.healthy), name="watchdog")
                 daemon.started = True
                 systemd.notify("READY=1")
@@ -107,10 +110,11 @@ def held_commands(config: Config, choice: Choice, supervisor: Supervisor) -> Com
     return Commanded(choice.chosen, supervisor.held()) if config.commands.keep else Commanded()
 
 
-def announce(supervisor: Supervisor, profiles: Profiles) -> None:
+def announce(supervisor: Supervisor, profiles: Profiles, stats: Stats) -> None:
     """Tell the bus everything that a new publisher has to know."""
     supervisor.announce()
     profiles.announce()
+    stats.announce()
 
 
 def open_services(setup: Setup) -> dict[str, Service]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from dataclasses import asdict, dataclass
@@ -30,6 +31,7 @@ from vigil.core.types import (
     CameraHealth,
     CameraIntroduced,
     CameraState,
+    CameraStats,
     CameraView,
     MotionChanged,
     Setting,
@@ -40,7 +42,7 @@ from vigil.video.camera import Camera
 from vigil.video.open import open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from vigil.aio.bus import Bus
     from vigil.analytics.filters import ClassFilter
@@ -129,6 +131,10 @@ class Supervisor:
     def snapshots(self) -> dict[str, SnapshotConfig]:
         """Return what pictures of each camera are wanted."""
         return {name: unit.config.snapshots for name, unit in self._units.items()}
+
+    def stats(self) -> dict[str, CameraStats]:
+        """Return how every camera did since this was asked last."""
+        return {name: _stats(unit) for name, unit in self._units.items()}
 
     def sight(self, camera: str) -> Sight | None:
         """Return a camera's latest inferred frame; raises `KeyError` for a camera that is not there."""
@@ -391,6 +397,25 @@ class Supervisor:
             dict(unit.pipeline.counts),
             {ENABLED: unit.enabled, **asdict(unit.wanted.tuning)},
         )
+
+
+def _stats(unit: _Unit) -> CameraStats:
+    latencies, sent = sorted(unit.metrics.take_latencies()), unit.camera.format
+    return CameraStats(
+        unit.metrics.capture_fps,
+        unit.metrics.inference_fps,
+        _target(unit.config),
+        _quantile(latencies, 0.5),
+        _quantile(latencies, 0.95),
+        sent.codec,
+        sent.width,
+        sent.height,
+    )
+
+
+def _quantile(ascending: Sequence[float], share: float) -> float | None:
+    """Return the least value that this share does not exceed, `None` of no values."""
+    return ascending[math.ceil(share * len(ascending)) - 1] if ascending else None
 
 
 def _target(config: CameraConfig) -> float:

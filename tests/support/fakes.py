@@ -122,6 +122,8 @@ class Gate:
 class FakeSource:
     """A source that plays given pictures, then raises `end` or just ends."""
 
+    codec = "h264"
+
     def __init__(
         self,
         pictures: Iterable[Picture] = (),

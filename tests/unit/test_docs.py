@@ -24,6 +24,7 @@ from vigil.core.types import (
     CameraCommand,
     CameraHealth,
     CameraState,
+    CameraStats,
     CameraStatus,
     CameraView,
     Condition,
@@ -32,6 +33,7 @@ from vigil.core.types import (
     Model,
     ProfileView,
     Result,
+    StatsReport,
     Tuning,
 )
 from vigil.metrics import Metrics
@@ -52,6 +54,7 @@ GUIDE = ROOT / "docs/guide/cameras.md"
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
 ENVIRON = dict.fromkeys(("DRIVE_PASSWORD", "CAMERA_PASSWORD", "MQTT_PASSWORD"), "x")
 MODEL = Model("yolo11n", ("person", "cell phone"), stride=32, size=640)
+REPORT = StatsReport(0.4, 5.0, 60.0, {"drive": CameraStats(25.0, 5.0, 5.0, 0.07, 0.09, "h264", 1280, 720)})
 HEALTHY = CameraHealth("drive", CameraState.LIVE)
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -273,6 +276,7 @@ def test_the_mqtt_page_has_every_topic() -> None:
     said = [
         messages.daemon_status(online=True),
         messages.info(["drive"]),
+        messages.stats(REPORT),
         messages.profile("night"),
         *messages.camera_health(HEALTHY),
         *messages.settings("drive", Tuning()),
@@ -318,6 +322,14 @@ def test_the_mqtt_page_shows_the_payload_of_health() -> None:
     [shown] = [example for example in mqtt_examples() if "state" in example]
     assert list(shown) == list(json.loads(said.payload))
     assert {*CameraStatus, *Condition} <= code_words(ROOT / "docs/reference/mqtt.md")
+
+
+def test_the_mqtt_page_shows_the_payload_of_stats() -> None:
+    """The example has the keys of the real message, at both levels."""
+    said = json.loads(Messages("vigil", LOADED).stats(REPORT).payload)
+    [shown] = [example for example in mqtt_examples() if "saturation" in example]
+    assert list(shown) == list(said)
+    assert list(shown["cameras"]["drive"]) == list(said["cameras"]["drive"])
 
 
 def test_the_mqtt_page_shows_the_payload_of_events() -> None:

@@ -27,7 +27,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "app",
         "launch",  # what `cli` hands to `app`; it imports for types only
         "daemon",
-        "profiles",
+        "profiles stats",
         "reload",
         "supervisor messaging ledger commanded snapshots",
         "video inference analytics sinks web",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.fakes import boxes, frame
+from tests.support.fakes import Clock, boxes, frame
 from tests.support.household import LABELS, House, config_of
 from vigil.config.diff import Changes, diff
 from vigil.core.events import Crossings, Event, EventType, Totals
@@ -129,6 +129,23 @@ async def test_view_tells_what_people_see(monkeypatch: pytest.MonkeyPatch) -> No
         assert (drive.target_fps, door.target_fps) == (2, 0)
         assert drive.counts == {"car": 0}
         assert scheduled(house) == {"drive"}
+
+
+async def test_stats_tell_how_a_camera_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Latencies are those since the last report, `None` without any; the format is what came last."""
+    house = House(monkeypatch, THREE)
+    monkeypatch.setattr("vigil.metrics.camera.time", clock := Clock(now=1000.0))
+    async with house.running():
+        drive = house.metrics.camera("drive")
+        assert drive is not None
+        for hundredths in range(100, 0, -1):
+            drive.published(clock.now - hundredths / 100)
+        stats = house.supervisor.stats()
+        assert stats["drive"].latency_p50 == pytest.approx(0.5)
+        assert stats["drive"].latency_p95 == pytest.approx(0.95)
+        assert (stats["drive"].codec, stats["drive"].width, stats["drive"].height) == ("h264", 1280, 720)
+        assert (stats["attic"].codec, stats["attic"].target_fps) == ("", 5)
+        assert house.supervisor.stats()["drive"].latency_p95 is None
 
 
 async def test_disabled_camera_is_stopped_and_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,8 @@ class InferenceLoop:
         self.services = services
         self._handler = handler
         self._metrics = metrics
+        self.saturation = 0.0
+        """Engine time that cameras ask for over what there is, on the device where that is most."""
         self._max_uploads = max_uploads
         self._schedule = Schedule(self._shape_of)
         self._changed = threading.Condition()
@@ -226,7 +228,8 @@ class InferenceLoop:
         """Look once a second at what there is room for, and allow each camera that."""
         while True:
             await asyncio.sleep(_PLAN_EVERY)
-            self._metrics.saturation.set(max(self._plan_pool(pool) for pool in self._pools))
+            self.saturation = max(self._plan_pool(pool) for pool in self._pools)
+            self._metrics.saturation.set(self.saturation)
 
     def _plan_pool(self, pool: Pool) -> float:
         """Allow the cameras of one device what there is room for; returns how full it is."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _RATE_WINDOW = 10.0
 """Seconds over which frame rates are averaged."""
 _WAYS = ("in", "out")
+_LATENCIES = 4096
+"""Latencies of single results that are kept for a report, a minute's worth of the fastest camera."""
 
 FRAME_DROPS = ("overwritten", "not_due", "quiet", "engine_failed", "unreadable")
 """Why a frame of a healthy camera is not inferred: too much work, more frames than wanted,
@@ -78,6 +80,7 @@ class CameraMetrics:
         self._inferences = RateMeter()
         self._drift = LabelDrift(time.monotonic)
         self._last_captured: float | None = None
+        self._latencies: deque[float] = deque(maxlen=_LATENCIES)  # touched on the loop only
         self._up = metrics.camera_up.labels(camera)
         self._states = {state: metrics.camera_state.labels(camera, state) for state in CameraState}
         self._conditions = {kind: metrics.camera_condition.labels(camera, kind) for kind in Condition}
@@ -222,7 +225,15 @@ class CameraMetrics:
 
     def published(self, captured_at: float) -> None:
         """Measure the way of a result from its frame's arrival to now."""
-        self._latency.observe(max(0.0, time.time() - captured_at))
+        latency = max(0.0, time.time() - captured_at)
+        self._latency.observe(latency)
+        self._latencies.append(latency)
+
+    def take_latencies(self) -> list[float]:
+        """Return the latencies, in seconds, measured since they were taken last; of very many the latest."""
+        taken = list(self._latencies)
+        self._latencies.clear()
+        return taken
 
     def pictured(self) -> None:
         """Count a picture of an event."""

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from vigil.core.events import Event, Totals
-    from vigil.core.types import CameraHealth, Command, LiveView, Loaded, Result, Tuning
+    from vigil.core.types import (
+        CameraHealth,
+        CameraStats,
+        Command,
+        LiveView,
+        Loaded,
+        Result,
+        StatsReport,
+        Tuning,
+    )
 
 
 class Messages:
@@ -38,15 +47,27 @@ class Messages:
         """Return `<prefix>/status`, which is the last will too."""
         return Message(f"{self._prefix}/status", b"online" if online else b"offline", qos=1, retain=True)
 
-    def info(self, cameras: Iterable[str]) -> Message:
+    def info(self, cameras: Iterable[str], profiles: Iterable[str] = ()) -> Message:
         """Return `<prefix>/info`: what runs here."""
         about = {
             "version": __version__,
             **asdict(self._loaded[MAIN_MODEL]),
             "models": {name: asdict(each) for name, each in self._loaded.items() if name != MAIN_MODEL},
             "cameras": list(cameras),
+            "profiles": list(profiles),
         }
         return Message(f"{self._prefix}/info", _json(about), retain=True)
+
+    def stats(self, report: StatsReport) -> Message:
+        """Return `<prefix>/stats`: how all of vigil did lately."""
+        payload = {
+            "version": __version__,
+            "uptime": round(report.uptime),
+            "saturation": round(report.saturation, 4),
+            "inferences_per_second": round(report.inferences_per_second, 2),
+            "cameras": {name: _camera_stats(stats) for name, stats in report.cameras.items()},
+        }
+        return Message(f"{self._prefix}/stats", _json(payload), retain=True)
 
     def profile(self, active: str | None) -> Message:
         """Return `<prefix>/profile/state`: the profile that is in force."""
@@ -203,6 +224,12 @@ class Messages:
             ],
         }
         return Message(f"{self._prefix}/{result.camera}/detections", _json(payload))
+
+
+def _camera_stats(stats: CameraStats) -> dict[str, Any]:
+    return {
+        name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(stats).items()
+    }
 
 
 def _profile_command(payload: bytes) -> ProfileCommand:

@@ -36,6 +36,7 @@ class Native:
         self._live: set[str] = set()
         self._pictured: dict[str, set[str]] = {}
         """The labels of each camera of which a picture is retained."""
+        self._profiles: Sequence[str] = ()
 
     @property
     def listens(self) -> Sequence[str]:
@@ -86,14 +87,15 @@ class Native:
                 return self._introduced(message)
             case CameraGone(camera):
                 return self._gone(camera)
-            case ProfileChanged(active):
-                return [self._messages.profile(active)]
+            case ProfileChanged(active, profiles):
+                self._profiles = profiles
+                return [self._messages.profile(active), self._info()]
+            case StatsReport():
+                return [self._messages.stats(message)]
             case SnapshotTaken(camera, label):
                 return self._snapshot(camera, label, message.jpeg)
             case LiveView(camera):
                 return [self._messages.live(message)] if camera in self._known else ()
-            case StatsReport():
-                return ()
 
     def _counted(self, result: Result) -> Iterator[Message]:
         """Tell what a result changed of a camera's counts; what it left alone is the very same object."""
@@ -139,7 +141,10 @@ class Native:
             now = {message.topic for message in self._state(camera)}
             yield from taken_back(each.topic for each in self._state(before) if each.topic not in now)
         yield from self._unpictured(camera.camera, set(camera.counts) if camera.snapshots else set())
-        yield self._messages.info(self._known)
+        yield self._info()
+
+    def _info(self) -> Message:
+        return self._messages.info(self._known, self._profiles)
 
     def _say(self, camera: CameraIntroduced) -> Iterable[Message]:
         self._known[camera.camera] = camera
@@ -162,7 +167,7 @@ class Native:
         gone.append(self._messages.motion(camera, on=False))
         yield from taken_back(each.topic for each in [*gone, *(self._state(known) if known else ())])
         yield from self._unpictured(camera, set())
-        yield self._messages.info(self._known)
+        yield self._info()
 
 
 def taken_back(topics: Iterable[str]) -> Iterator[Message]:

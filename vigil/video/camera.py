@@ -18,6 +18,7 @@ from vigil.aio.threads import Signal, Worker
 from vigil.core.types import CameraHealth, CameraState, Condition, Frame
 from vigil.errors import EndedError, SourceError, StalledError, UnauthorizedError
 from vigil.video.condition import PERIOD, STRIDE, ConditionCheck
+from vigil.video.source import Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +67,8 @@ class Camera:
         self._live_since: float | None = None
         self._condition = Condition.OK
         self.health = CameraHealth(name, CameraState.CONNECTING)
+        self.format = Format()
+        """What it sends, or sent last."""
         self.retry_at: float | None = None
         """Unix time of the next try, while the camera waits for it."""
 
@@ -126,6 +129,7 @@ class Camera:
                 )
                 if now - looked >= PERIOD:
                     looked = now
+                    self.format = Format(source.codec, picture.image.width, picture.image.height)
                     self._condition = check.look(picture.image.luma(STRIDE), now)
                 cpu = time.thread_time()
                 self._metrics.decoded(picture.captured_at, cpu - spent)

@@ -26,6 +26,7 @@ class FolderSource:
     """Plays each file at its own pace; files that come later are seen on the next round."""
 
     def __init__(self, folder: Path, camera: CameraConfig, pause: Pause) -> None:
+        self.codec = ""
         self._folder = folder
         self._camera = camera
         self._pause = pause
@@ -64,7 +65,9 @@ class FolderSource:
         source = StreamSource(camera, self._pause, looped=False)
         try:
             source.open()
-            yield from source.pictures()
+            for picture in source.pictures():
+                self.codec = source.codec
+                yield picture
         except SourceError as error:
             if path not in self._complained:
                 self._complained.add(path)

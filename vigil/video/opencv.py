@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class OpenCvSource:
     """`url` is handed to OpenCV as it is; a number is the index of a webcam."""
 
+    codec = ""
+
     def __init__(self, camera: CameraConfig, pause: Pause) -> None:
         self._camera = camera
         self._pause = pause

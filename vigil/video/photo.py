@@ -111,6 +111,8 @@ class ViewImage:
 class PhotoSource:
     """`photo:/path/to/picture.jpg?size=1280x720&fps=10&phase=0.25`."""
 
+    codec = ""
+
     def __init__(self, url: str, pause: Pause) -> None:
         path, _, query = url.removeprefix("photo:").partition("?")
         self._path = Path(unquote(path))

@@ -19,6 +19,7 @@ class SnapshotSource:
     """Fetches the address every `interval` seconds; FFmpeg does the HTTP, the login and the decoding."""
 
     def __init__(self, camera: CameraConfig, pause: Pause, interval: float) -> None:
+        self.codec = ""
         self._camera = camera
         self._pause = pause
         self._interval = interval
@@ -49,6 +50,8 @@ class SnapshotSource:
         try:
             source.open()
             # Only the first: an address that turns out to be a stream would never end.
-            return list(islice(source.pictures(), 1))
+            first = list(islice(source.pictures(), 1))
+            self.codec = source.codec
+            return first
         finally:
             source.close()

@@ -12,6 +12,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Format:
+    """What a camera sends: its codec, such as `h264` or empty if nobody knows, and the pictures' size."""
+
+    codec: str = ""
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """One decoded picture: wall-clock seconds at its packet's arrival, stream seconds, and pixels."""
 
@@ -22,6 +31,9 @@ class Picture:
 
 class Source(Protocol):
     """An endless stream of pictures. All calls block and come from one capture thread."""
+
+    codec: str
+    """How its pictures are coded, such as `h264`, once the first has come; empty where that is not known."""
 
     def open(self) -> None:
         """Connect; raises a `SourceError` that says why it cannot."""

@@ -74,6 +74,7 @@ class StreamSource:
         self, camera: CameraConfig, pause: Pause, *, paced: bool = True, looped: bool = True
     ) -> None:
         """`paced` holds a recording to its own timestamps, `looped` starts it over, as if it were live."""
+        self.codec = ""
         self._camera = camera
         self._paced_by_time = paced
         self._looped = looped
@@ -92,6 +93,7 @@ class StreamSource:
         stream = container.streams.video[0]
         # One thread: frame threads would hold frames back, and many cameras share few cores anyway.
         stream.codec_context.thread_count = 1
+        self.codec = stream.codec_context.codec.canonical_name
         finite = container.duration is not None
         while True:
             packets = container.demux(stream)

@@ -13,12 +13,14 @@ from vigil.core.types import (
     CameraCommand,
     CameraHealth,
     CameraState,
+    CameraStats,
     Condition,
     Detections,
     ProfileCommand,
     Result,
     Setting,
     SettingCommand,
+    StatsReport,
     Tuning,
 )
 from vigil.sinks.dialect import Message
@@ -148,6 +150,36 @@ def test_info_says_what_runs() -> None:
         "why": "there is no other",
         "models": {},
         "cameras": ["drive", "door"],
+        "profiles": [],
+    }
+    assert json.loads(MESSAGES.info([], ["night"]).payload)["profiles"] == ["night"]
+
+
+def test_stats_say_how_it_went() -> None:
+    """Rates, latencies in seconds, format and load, retained; null where there were no results."""
+    drive = CameraStats(25.0, 4.987654, 5.0, 0.0512345, 0.09, "h264", 1280, 720)
+    door = CameraStats(0.0, 0.0, 5.0, None, None, "", 0, 0)
+    told = MESSAGES.stats(StatsReport(0.812345, 4.987654, 3600.4, {"drive": drive, "door": door}))
+    assert (told.topic, told.qos, told.retain) == ("home/vigil/stats", 0, True)
+    report = json.loads(told.payload)
+    assert report["cameras"].pop("door")["latency_p95"] is None
+    assert report == {
+        "version": __version__,
+        "uptime": 3600,
+        "saturation": 0.8123,
+        "inferences_per_second": 4.99,
+        "cameras": {
+            "drive": {
+                "capture_fps": 25.0,
+                "inference_fps": 4.9877,
+                "target_fps": 5.0,
+                "latency_p50": 0.0512,
+                "latency_p95": 0.09,
+                "codec": "h264",
+                "width": 1280,
+                "height": 720,
+            }
+        },
     }
 
 

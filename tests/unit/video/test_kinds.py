@@ -107,6 +107,21 @@ def test_folder_plays_file_after_file_for_ever(tmp_path: Path, pause: Pausing) -
     assert gaps == [pytest.approx(0.1, abs=0.001)] * 4
 
 
+def test_codec_is_known_once_pictures_come(tmp_path: Path, pause: Pausing) -> None:
+    """Streams, files of a folder and snapshots say how they are coded; a photograph and OpenCV do not."""
+    path = clip(tmp_path / "a.mp4")
+    for source, codec in (
+        (StreamSource(camera(path), pause, paced=False), "h264"),
+        (FolderSource(tmp_path, camera(tmp_path), pause), "h264"),
+        (SnapshotSource(camera(jpeg(tmp_path / "b.jpg")), pause, 1.0), "mjpeg"),
+        (OpenCvSource(camera(path, backend="opencv"), pause), ""),
+        (PhotoSource(f"photo:{tmp_path / 'b.jpg'}", pause), ""),
+    ):
+        assert source.codec == ""
+        played(source, 1)
+        assert source.codec == codec
+
+
 def test_folder_sees_files_that_come_later(tmp_path: Path, pause: Pausing) -> None:
     """What is put into the folder is played from the next round on."""
     clip(tmp_path / "b.mp4", 0.3)
