@@ -19,6 +19,9 @@ from vigil.core.types import MAIN_MODEL
 from vigil.errors import VigilError
 from vigil.inference.store import Store, cache_folder
 from vigil.launch import Setup
+from vigil.schemas.asyncapi import asyncapi
+from vigil.schemas.payloads import event_schema
+from vigil.schemas.topics import mqtt_schema
 
 if TYPE_CHECKING:
     from vigil.config.model import Config
@@ -150,11 +153,14 @@ def pull(names: Annotated[list[str], typer.Argument(help="Names from `vigil mode
 
 
 @cli.command("schema")
-def print_schema(what: Annotated[str, typer.Argument(help="`config`.")] = "config") -> None:
-    """Print a JSON Schema."""
-    if what != "config":
-        raise typer.BadParameter(f"there is no schema {what!r}; there is: config")
-    out.print_json(data=schema())
+def print_schema(
+    what: Annotated[str, typer.Argument(help="`config`, `mqtt`, `events` or `asyncapi`.")] = "config",
+) -> None:
+    """Print a JSON Schema, or the AsyncAPI document of all that is said on MQTT."""
+    schemas = {"config": schema, "mqtt": mqtt_schema, "events": event_schema, "asyncapi": asyncapi}
+    if what not in schemas:
+        raise typer.BadParameter(f"there is no schema {what!r}; there is: {', '.join(schemas)}")
+    out.print_json(data=schemas[what]())
 
 
 @cli.command()

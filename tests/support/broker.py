@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.support.contract import problems
 from tests.support.daemon import free_port
 from tests.support.ports import listening
 
@@ -71,7 +72,7 @@ class Recorder:
 async def recorder(
     port: int, topics: str = "#", login: tuple[str, str] | None = None
 ) -> AsyncIterator[Recorder]:
-    """Subscribe to a broker on 127.0.0.1."""
+    """Subscribe to a broker on 127.0.0.1; fails at the end for what vigil must not say."""
     heard = Recorder()
 
     def remember(_client: Client, _data: Any, message: MQTTMessage) -> None:
@@ -93,3 +94,6 @@ async def recorder(
     finally:
         client.disconnect()
         await asyncio.to_thread(client.loop_stop)
+    # Not reached when the test has failed already: its own reason is the better one.
+    wrong = await asyncio.to_thread(problems, dict(heard.heard))
+    assert not wrong, "\n".join(wrong[:10])

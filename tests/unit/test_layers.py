@@ -32,7 +32,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "supervisor messaging ledger commanded snapshots",
         "video inference analytics sinks web",
         "log daytime statefile",  # the log's set-up takes `config.model.LogConfig`, the calendar its windows
-        "config metrics systemd",
+        "config metrics systemd schemas",
         "core",
         "aio",
         "errors",
