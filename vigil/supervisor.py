@@ -22,7 +22,7 @@ from vigil.analytics.scene import Rules
 from vigil.analytics.watch import Watch
 from vigil.config.tuning import Wanted
 from vigil.core.events import Totals
-from vigil.core.settings import ENABLED
+from vigil.core.settings import ENABLED, payload_of
 from vigil.core.types import (
     MAIN_MODEL,
     Action,
@@ -208,7 +208,8 @@ class Supervisor:
         before = unit.wanted.tuning
         unit.wanted = unit.wanted.holding(command.setting, command.value)
         if unit.wanted.tuning != before:
-            log.info("%s: %s is set to %s", command.camera, command.setting, command.value)
+            said = payload_of(command.value).decode()
+            log.info("%s: %s is set to %s", command.camera, command.setting, said)
             unit.config = unit.camera.config = unit.wanted.camera
             self._tune(command.camera, unit, command.setting)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.support.contract import problems
+from tests.support.contract import Manner, problems
 from tests.support.daemon import free_port
 from tests.support.ports import listening
 
@@ -48,6 +48,7 @@ class Recorder:
 
     heard: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     retained: set[str] = field(default_factory=set)
+    manners: set[Manner] = field(default_factory=set)
 
     def last(self, topic: str) -> bytes | None:
         """Return the latest payload of a topic."""
@@ -77,6 +78,7 @@ async def recorder(
 
     def remember(_client: Client, _data: Any, message: MQTTMessage) -> None:
         heard.heard[message.topic].append(bytes(message.payload))
+        heard.manners.add(Manner(message.topic, message.qos, message.retain))
         if message.retain:
             heard.retained.add(message.topic)
 
@@ -95,5 +97,5 @@ async def recorder(
         client.disconnect()
         await asyncio.to_thread(client.loop_stop)
     # Not reached when the test has failed already: its own reason is the better one.
-    wrong = await asyncio.to_thread(problems, dict(heard.heard))
+    wrong = await asyncio.to_thread(problems, dict(heard.heard), set(heard.manners))
     assert not wrong, "\n".join(wrong[:10])

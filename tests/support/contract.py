@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,9 +13,18 @@ from vigil.schemas.payloads import PAYLOADS
 from vigil.schemas.topics import PREFIX, topic_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from vigil.schemas.topics import Topic
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How messages of a topic came."""
+
+    topic: str
+    qos: int
+    retained: bool
 
 
 class Validator(Protocol):
@@ -57,8 +67,20 @@ def _wrong(topic: Topic, payload: bytes) -> str:
     )
 
 
-def problems(heard: Mapping[str, Sequence[bytes]]) -> list[str]:
-    """Return what is wrong with all that was heard, by topic, each once."""
+def manner(name: str, qos: int, *, retained: bool, prefix: str = PREFIX) -> str:
+    """Return what is wrong with how a message came, `retained` from before the subscription."""
+    topic = topic_of(name.removeprefix(f"{prefix}/")) if name.startswith(f"{prefix}/") else None
+    if topic is None or topic.asked:
+        return ""
+    if retained and not topic.retained:
+        return f"{name}: is retained"
+    # The embedded broker hands on what came with QoS 0 at the subscriber's.
+    return "" if qos >= topic.qos else f"{name}: came with QoS {qos}, not {topic.qos}"
+
+
+def problems(heard: Mapping[str, Sequence[bytes]], manners: Iterable[Manner] = ()) -> list[str]:
+    """Return what is wrong with all that was heard, by topic, and with how it came, each once."""
+    bad = {wrong for each in manners if (wrong := manner(each.topic, each.qos, retained=each.retained))}
     return sorted(
-        {wrong for name, said in heard.items() for each in set(said) if (wrong := problem(name, each))}
+        bad | {wrong for name, said in heard.items() for each in set(said) if (wrong := problem(name, each))}
     )

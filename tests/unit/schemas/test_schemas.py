@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
-from tests.support.contract import problem, problems
+from tests.support.contract import manner, problem, problems
 from tests.support.fakes import LOADED, MODEL, boxes, event
 from vigil.cli import cli
 from vigil.core.events import Crossings, EventType, Totals
@@ -150,6 +150,24 @@ def test_what_does_not_fit_is_told(name: str, payload: bytes, wrong: str) -> Non
 def test_what_fits_is_not_told(name: str, payload: bytes) -> None:
     """Topics taken back, what others ask and say, pictures, and labels with odd names are fine."""
     assert problem(name, payload) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "qos", "retained", "wrong"),
+    [
+        ("vigil/drive/events", 1, False, ""),
+        ("vigil/drive/events", 1, True, "is retained"),
+        ("vigil/drive/events", 0, False, "came with QoS 0, not 1"),
+        ("vigil/status", 1, True, ""),
+        ("vigil/info", 1, False, ""),
+        ("vigil/drive/fps/set", 0, False, ""),
+        ("homeassistant/status", 0, True, ""),
+    ],
+)
+def test_manner_is_checked(name: str, qos: int, retained: bool, wrong: str) -> None:  # noqa: FBT001 -- parametrized
+    """The check sees what is retained and must not be, and a wrong quality of service."""
+    assert wrong in manner(name, qos, retained=retained)
+    assert bool(manner(name, qos, retained=retained)) is bool(wrong)
 
 
 @pytest.mark.parametrize("name", PAYLOADS)
