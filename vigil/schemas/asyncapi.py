@@ -50,10 +50,12 @@ def _server(prefix: str) -> dict[str, Any]:
 
 def _channel(topic: Topic, prefix: str) -> dict[str, Any]:
     path = topic.path.replace("<", "{").replace(">", "}")
+    parameters = {name: {"$ref": f"#/components/parameters/{name}"} for name in topic.parameters}
     return {
         "address": f"{prefix}/{path}",
         "messages": {topic.payload: {"$ref": f"#/components/messages/{topic.payload}"}},
-        "parameters": {name: {"$ref": f"#/components/parameters/{name}"} for name in topic.parameters},
+        # Only where the address has some.
+        **({"parameters": parameters} if parameters else {}),
     }
 
 

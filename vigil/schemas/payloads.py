@@ -129,12 +129,7 @@ PAYLOADS: dict[str, Schema] = {
         stationary=truth("Whether it stays in one place."),
         path=several(
             "Where it stood: Unix seconds, and x and y in fractions of the frame.",
-            {
-                "type": "array",
-                "prefixItems": [{"type": "number"}, {"type": "number"}, {"type": "number"}],
-                "items": False,
-                "minItems": 3,
-            },
+            {"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3},
         ),
         track_id=whole("The track that shows it now."),
         has_snapshot=truth("Whether there is a picture of it."),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.fakes import MODEL
 from tests.support.scenes import CAR, Film, Picture, standing
+from vigil.analytics.filters import class_filter
 from vigil.config.analytics import TrackingConfig
 from vigil.config.model import DetectConfig
 
@@ -81,3 +83,23 @@ def test_a_class_that_is_not_wanted_never_counts() -> None:
     film = Film(detect=DetectConfig(classes=["person"]), tracking=TrackingConfig(confirm_score=0.1))
     film.show({1: standing(0.5, 0.5, CAR)}, 5)
     assert (film.last.counts, film.events) == ({"person": 0}, [])
+
+
+def test_threshold_that_changes_counts_from_then_on() -> None:
+    """Other thresholds decide on who waits, by the scores there are; who is an object stays one."""
+    film = Film()
+    assert counts(film, 0.8, 0.8, 0.8) == [0, 0, 1]
+    film.scene.refine(class_filter("film", DetectConfig(confidence=0.9), 0.5, MODEL))
+    assert counts(film, 0.8) == [1]
+    waiting = Film()
+    assert counts(waiting, 0.4, 0.4, 0.4) == [0, 0, 0]
+    waiting.scene.refine(class_filter("film", DetectConfig(confidence=0.3), 0.5, MODEL))
+    assert counts(waiting, 0.4) == [1]
+
+
+def test_score_of_ones_own_is_no_threshold() -> None:
+    """Where `confirm_score` is given, the confidence does not confirm, before and after it changes."""
+    film = Film(tracking=TrackingConfig(confirm_score=0.3))
+    assert counts(film, 0.4, 0.4) == [0, 0]
+    film.scene.refine(class_filter("film", DetectConfig(confidence=0.9), 0.5, MODEL))
+    assert counts(film, 0.4) == [1]

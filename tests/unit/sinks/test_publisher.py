@@ -31,6 +31,7 @@ from vigil.core.types import (
     Setting,
     SettingCommand,
     SnapshotTaken,
+    StatsReport,
     Tuning,
 )
 from vigil.metrics import Metrics
@@ -566,6 +567,25 @@ async def test_switch_on_mqtt_reaches_the_camera(stage: Stage) -> None:
         CameraCommand("drive", Action.DISABLE),
         CameraCommand("attic", Action.ENABLE),
     ]
+
+
+async def test_profiles_of_the_file_stand_in_what_runs_here(stage: Stage) -> None:
+    """What can be chosen is told with what is in force, and again when only that changes."""
+    async with stage.playing():
+        for profiles in (("night",), ("night", "away")):
+            said = topics(await stage.tell(ProfileChanged(None, profiles)))
+            assert json.loads(said["vigil/info"])["profiles"] == [*profiles]
+
+
+async def test_stats_are_retained(stage: Stage) -> None:
+    """A report takes the place of the one before it, and a new connection hears the last."""
+    async with stage.playing():
+        for saturation in (0.5, 0.75):
+            said = topics(await stage.tell(StatsReport(saturation, 0.0, 60.0, {})))
+            assert json.loads(said["vigil/stats"])["saturation"] == saturation
+        stage.sessions[0].lose()
+        await asyncio.sleep(60)
+        assert json.loads(topics(stage.sessions[1].said)["vigil/stats"])["saturation"] == 0.75
 
 
 async def test_settings_are_asked_for_and_told(stage: Stage) -> None:
