@@ -44,6 +44,7 @@ OWNERS: dict[str, frozenset[str]] = {
     "av": frozenset({"video", "bench"}),
     "paho": frozenset({"sinks.mqtt"}),
     "amqtt": frozenset({"sinks.home_broker", "sinks.home_client"}),
+    "orjson": frozenset({"sinks"}),
     "aiohttp": frozenset({"web"}),
     "PIL": frozenset({"video.upload"}),
     "onnxruntime": frozenset({"inference.backends.onnx"}),

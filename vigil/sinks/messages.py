@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
 
 from vigil import __version__
 from vigil.core.settings import WORDS, camera_command, payload_of, value_of_payload
@@ -208,14 +210,14 @@ class Messages:
                 {
                     "label": result.model.names[class_id],
                     "class_id": class_id,
-                    "confidence": round(confidence, 4),
+                    "confidence": confidence,
                     "bbox": {"x1": box[0], "y1": box[1], "x2": box[2], "y2": box[3]},
                     "track_id": None if track == UNTRACKED else track,
                     "zones": zones,
                 }
                 for box, confidence, class_id, track, zones in zip(
                     boxes,
-                    detections.confidence.tolist(),
+                    detections.confidence.astype(np.float64).round(4).tolist(),
                     detections.class_id.tolist(),
                     detections.tracker_id.tolist(),
                     result.detection_zones or [()] * len(boxes),
@@ -240,4 +242,4 @@ def _profile_command(payload: bytes) -> ProfileCommand:
 
 
 def _json(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    return orjson.dumps(value)

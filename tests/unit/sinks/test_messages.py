@@ -225,3 +225,9 @@ def test_empty_frame_is_told_too() -> None:
     """A frame without boxes is a message with a count of nought."""
     told = json.loads(MESSAGES.detections(result(Detections.empty())).payload)
     assert (told["count"], told["detections"]) == (0, [])
+
+
+def test_names_beyond_ascii_are_told_as_they_are() -> None:
+    """JSON is compact and UTF-8: a name is no longer for its letters."""
+    payload = MESSAGES.info(["Haust\u00fcr"]).payload
+    assert payload.endswith('"cameras":["Haust\u00fcr"]}'.encode())
