@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,10 +20,26 @@ if TYPE_CHECKING:
 MAX_DETECTIONS = 300
 """Boxes kept per image, the best first."""
 
+_FEW = 16
+"""Boxes up to which plain Python suppresses faster than OpenCV, measured."""
 _FAR = 1e4
 """Input pixels past which no box of a sane model reaches."""
 
 Indices: TypeAlias = "NDArray[np.integer[Any]]"
+
+
+class Scratch(threading.local):
+    """Memory of a head that each worker's thread uses again for every batch of the same shape."""
+
+    def __init__(self) -> None:
+        self._flags: dict[tuple[int, ...], NDArray[np.bool_]] = {}
+
+    def flags(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Return an array that nobody else writes to until this thread asks again."""
+        found = self._flags.get(shape)
+        if found is None:
+            found = self._flags[shape] = np.empty(shape, np.bool_)
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,37 +57,81 @@ class Candidates:
 
     def finite(self) -> Candidates:
         """Return those whose box and confidence are numbers."""
-        sane = np.isfinite(self.xyxy).all(axis=1) & np.isfinite(self.confidence)
-        return self if sane.all() else self.where(sane)
+        box, score = np.isfinite(self.xyxy), np.isfinite(self.confidence)
+        if np.count_nonzero(box) + np.count_nonzero(score) == box.size + score.size:
+            return self
+        return self.where(box.all(axis=1) & score)
+
+    def ranked(self) -> Candidates:
+        """Return them image by image, the best of each first."""
+        if len(self.image) <= 1:
+            return self
+        return self.where(np.lexsort((-self.confidence, self.image)))
 
     def suppressed(self, iou: float) -> Candidates:
-        """Return what greedy NMS within each class of each image leaves; all must be finite."""
-        if not len(self.image):
+        """Return what greedy NMS within each class of each image leaves; all must be ranked and finite."""
+        count = len(self.image)
+        if count <= 1:
             return self
+        group = self.image * (int(self.class_id.max()) + 1) + self.class_id
+        if count <= _FEW:
+            kept = greedy(self.xyxy.tolist(), group.tolist(), iou)
+        else:
+            kept = self.by_opencv(group, iou)
+        return self if len(kept) == count else self.where(np.array(kept, np.intp))
+
+    def per_image(self, images: int) -> list[Detections]:
+        """Return each image's boxes, at most `MAX_DETECTIONS`; all must be ranked."""
+        class_id = self.class_id.astype(np.int32)
+        ends = (
+            [len(class_id)] if images == 1 else np.searchsorted(self.image, np.arange(1, images + 1)).tolist()
+        )
+        found = []
+        for first, end in pairwise([0, *ends]):
+            rows = slice(first, min(end, first + MAX_DETECTIONS))
+            found.append(Detections.untracked(self.xyxy[rows], self.confidence[rows], class_id[rows]))
+        return found
+
+    def by_opencv(self, group: NDArray[Any], iou: float) -> list[int]:
+        """Return the indices of what greedy NMS within the groups leaves, ascending."""
         box = np.clip(self.xyxy, -_FAR, _FAR).astype(np.float64)  # the shift would cost float32 a digit
         box[:, 2:] -= box[:, :2]
         # OpenCV keeps groups apart by the largest coordinate, which presumes that none is negative.
         box[:, :2] += _FAR
-        group = self.image * (int(self.class_id.max()) + 1) + self.class_id
         kept = cv2.dnn.NMSBoxesBatched(box.tolist(), self.confidence.tolist(), group.tolist(), 0.0, iou)
-        return self.where(np.asarray(kept, np.intp).reshape(-1))
+        return sorted(np.asarray(kept, np.intp).reshape(-1).tolist())
 
-    def per_image(self, images: int) -> list[Detections]:
-        """Return each image's boxes, best first, at most `MAX_DETECTIONS`."""
-        ordered = self.where(np.lexsort((-self.confidence, self.image)))
-        class_id = ordered.class_id.astype(np.int32)
-        starts = np.searchsorted(ordered.image, np.arange(images + 1))
-        found = []
-        for first, end in pairwise(starts):
-            rows = slice(first, min(end, first + MAX_DETECTIONS))
-            found.append(Detections.untracked(ordered.xyxy[rows], ordered.confidence[rows], class_id[rows]))
-        return found
+
+def greedy(boxes: list[list[float]], groups: list[int], iou: float) -> list[int]:
+    """Return the indices of ranked `x1, y1, x2, y2` boxes that greedy NMS within their groups leaves.
+
+    For a few boxes this is done before a library has been handed its lists.
+    """
+    kept: list[int] = []
+    areas = [(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in boxes]
+    for index, (x1, y1, x2, y2) in enumerate(boxes):
+        group, area = groups[index], areas[index]
+        for rival in kept:
+            if groups[rival] != group:
+                continue
+            left, top, right, bottom = boxes[rival]
+            if left >= x2 or right <= x1 or top >= y2 or bottom <= y1:
+                continue
+            common = (min(right, x2) - max(left, x1)) * (min(bottom, y2) - max(top, y1))
+            if common > iou * (area + areas[rival] - common):
+                break
+        else:
+            kept.append(index)
+    return kept
 
 
 def corners(box: Float32) -> Float32:
     """Return `(n, 4)` centre-size boxes as `x1, y1, x2, y2`."""
     half = box[:, 2:] / 2
-    return np.concatenate([box[:, :2] - half, box[:, :2] + half], axis=1)
+    xyxy = np.empty_like(box)
+    np.subtract(box[:, :2], half, out=xyxy[:, :2])
+    np.add(box[:, :2], half, out=xyxy[:, 2:])
+    return xyxy
 
 
 def corners_in_pixels(box: Float32, shape: Shape) -> Float32:
@@ -92,4 +153,6 @@ def over(values: Float32, floors: Float32) -> tuple[Indices, ...]:
 def where(above: NDArray[np.bool] | np.bool) -> tuple[Indices, ...]:
     """Return the indices of what is true, one array per axis."""
     # Measured: many times as fast as `np.nonzero`, which searches slowly where there are several axes.
-    return np.unravel_index(np.flatnonzero(above), np.shape(above))
+    flat = np.flatnonzero(above)
+    shape = np.shape(above)
+    return np.divmod(flat, shape[1]) if len(shape) == 2 else np.unravel_index(flat, shape)  # noqa: PLR2004

@@ -5,13 +5,13 @@ Which head a model has is read in `reading`, from what the weights say and the o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from vigil.inference.boxes import Candidates, corners, over, where
+from vigil.inference.boxes import Candidates, Scratch, corners, over, where
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,19 +41,20 @@ class RawHead:
     """`(b, 4 + classes, anchors)`: `cx, cy, w, h` in input pixels, a score per class; NMS within a class."""
 
     iou: float
+    scratch: Scratch = field(default_factory=Scratch, compare=False, repr=False)
 
     def decode(self, outputs: Sequence[Float32], floors: Float32, _shape: Shape) -> list[Detections]:
         """Decode as `Head.decode` says."""
         output = outputs[0]
         scores = output[:, BOX:]
         # Measured: comparing everything and reducing bytes takes two thirds of reducing the scores.
-        image, anchor = where((scores > floors[:, None, None]).any(axis=1))
-        score = scores[image, :, anchor]
-        class_id = score.argmax(axis=1)
-        confidence = score[np.arange(len(score)), class_id]
-        box = corners(output[image, :BOX, anchor])
-        found = Candidates(image, box, confidence, class_id)
-        return found.finite().suppressed(self.iou).per_image(len(output))
+        above = np.greater(scores, floors[:, None, None], out=self.scratch.flags(scores.shape))
+        image, anchor = where(np.logical_or.reduce(above, axis=1))
+        rows = output[image, :, anchor]
+        class_id = rows[:, BOX:].argmax(axis=1)
+        confidence = rows[np.arange(len(rows)), BOX + class_id]
+        found = Candidates(image, corners(rows[:, :BOX]), confidence, class_id)
+        return found.finite().ranked().suppressed(self.iou).per_image(len(output))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,11 @@ class NmsFreeHead:
         output = outputs[0]
         image, row = over(output[:, :, 4], floors)
         found = output[image, row]
-        return chosen(image, found[:, :BOX], found[:, 4], found[:, 5], self.classes).per_image(len(output))
+        return (
+            chosen(image, found[:, :BOX], found[:, 4], found[:, 5], self.classes)
+            .ranked()
+            .per_image(len(output))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,7 @@ class YoloxHead:
             centre = (rows[:, :2] + cells[:, :2]) * cells[:, 2:]
             box = corners(np.concatenate([centre, np.exp(rows[:, 2:BOX]) * cells[:, 2:]], axis=1))
         found = Candidates(image, box, confidence, class_id).where(confidence > floors[image])
-        return found.finite().suppressed(self.iou).per_image(len(output))
+        return found.finite().ranked().suppressed(self.iou).per_image(len(output))
 
 
 def cell_count(shape: Shape) -> int:

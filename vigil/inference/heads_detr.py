@@ -36,7 +36,7 @@ class ProbabilityHead:
         class_id = rows[:, BOX:].argmax(axis=1)
         confidence = rows[np.arange(len(rows)), BOX + class_id]
         box = corners_in_pixels(rows[:, :BOX], shape)
-        return Candidates(image, box, confidence, class_id).finite().per_image(len(output))
+        return Candidates(image, box, confidence, class_id).finite().ranked().per_image(len(output))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class ChosenHead:
         image, row = over(output[:, :, 4], floors)
         found = output[image, row]
         box = corners_in_pixels(found[:, :BOX], shape)
-        return chosen(image, box, found[:, 4], found[:, 5], self.classes).per_image(len(output))
+        return chosen(image, box, found[:, 4], found[:, 5], self.classes).ranked().per_image(len(output))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class LogitsHead:
         with np.errstate(over="ignore"):
             confidence = np.where(np.isfinite(logit), 1 / (1 + np.exp(-logit)), np.float32(np.nan))
         box = corners_in_pixels(outputs[self.boxes][image, query], shape)
-        return Candidates(image, box, confidence, class_id).finite().per_image(len(logits))
+        return Candidates(image, box, confidence, class_id).finite().ranked().per_image(len(logits))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,4 +100,4 @@ class PostprocessedHead:
         scores = outputs[self.scores]
         image, row = over(scores, floors)
         box, class_id = outputs[self.boxes][image, row], outputs[self.labels][image, row]
-        return chosen(image, box, scores[image, row], class_id, self.classes).per_image(len(scores))
+        return chosen(image, box, scores[image, row], class_id, self.classes).ranked().per_image(len(scores))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -157,8 +158,15 @@ class Letterbox:
 
 def to_frame(xyxy: Float32, placement: Placement, width: int, height: int) -> Float32:
     """Map `(n, 4)` boxes from canvas pixels to pixels of a `(width, height)` frame, clipped to it."""
+    offset, scale, limit = _mapping(placement, width, height)
+    mapped: Float32 = (xyxy - offset) / scale
+    np.minimum(np.maximum(mapped, 0, out=mapped), limit, out=mapped)
+    return mapped
+
+
+@lru_cache(maxsize=256)
+def _mapping(placement: Placement, width: int, height: int) -> tuple[Float32, Float32, Float32]:
+    """Return offset, scale and limit `(4,)` of a frame's corners on its canvas; not to be written to."""
     offset = np.array([placement.left, placement.top] * 2, np.float32)
     scale = np.array([placement.scale_x, placement.scale_y] * 2, np.float32)
-    limit = np.array([width, height] * 2, np.float32)
-    mapped: Float32 = np.clip((xyxy - offset) / scale, 0, limit)
-    return mapped
+    return offset, scale, np.array([width, height] * 2, np.float32)

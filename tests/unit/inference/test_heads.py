@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vigil.inference.boxes import MAX_DETECTIONS
+from vigil.inference.boxes import MAX_DETECTIONS, Candidates, greedy
 from vigil.inference.heads import NmsFreeHead, RawHead, YoloxHead, cell_count
 
 if TYPE_CHECKING:
@@ -259,3 +259,22 @@ def test_broken_numbers_of_yolox_harm_no_other(bad: float, column: int) -> None:
     first, second = YoloxHead(0.5).decode([output], np.array([0.5, 0.5], np.float32), SHAPE)
     assert all(np.isfinite([*box, score]).all() for box, score, _ in found(first))
     assert found(second)[0] in found(first)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 60))
+def test_few_boxes_are_suppressed_as_many_are(seed: int, count: int) -> None:
+    """What plain Python leaves of boxes that crowd together is what OpenCV leaves."""
+    rng = np.random.default_rng(seed)
+    centre = rng.uniform(0, 100, (count, 2)).repeat(1 + seed % 3, axis=0)[:count] + rng.normal(
+        0, 4, (count, 2)
+    )
+    half = rng.uniform(5, 30, (count, 2))
+    found = Candidates(
+        rng.integers(0, 2, count),
+        np.concatenate([centre - half, centre + half], axis=1).astype(np.float32),
+        rng.uniform(0.1, 0.9, count).astype(np.float32),
+        rng.integers(0, 3, count),
+    ).ranked()
+    group = found.image * 3 + found.class_id
+    assert greedy(found.xyxy.tolist(), group.tolist(), 0.5) == found.by_opencv(group, 0.5)
