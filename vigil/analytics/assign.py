@@ -30,7 +30,7 @@ def match(row: Indices, column: Indices, weight: Float64) -> NDArray[np.intp]:
     if not len(row):
         return np.empty(0, np.intp)
     alone = (np.bincount(row)[row] == 1) & (np.bincount(column)[column] == 1)
-    if alone.all():
+    if np.count_nonzero(alone) == len(alone):
         return np.arange(len(row))
     chosen = [np.flatnonzero(alone)]
     open_pairs = np.flatnonzero(~alone)

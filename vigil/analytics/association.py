@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vigil.analytics import kalman
 from vigil.analytics.assign import match
 from vigil.analytics.candidates import overlap, pairs
 
@@ -68,12 +67,14 @@ class CameraSettings:
 class Known:
     """The tracks of a batch's cameras, predicted to their frames' times; one row each.
 
-    `camera` `(n,)` is the number of the frame in the batch, ascending; `state` `(5, n, 4)` see `kalman`.
+    `camera` `(n,)` is the number of the frame in the batch, ascending; `box` `(n, 4)` is centre and size,
+    `spread` `(n, 4)` the variances of where a detection of it may be.
     """
 
     camera: Indices
     class_id: Int32
-    state: Float64
+    box: Float64
+    spread: Float64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,10 +94,11 @@ def associate(known: Known, seen: Candidates, least: Float64, settings: TrackerS
         return given
     possible = _class_consistent(_near(known, seen, len(least), settings), known, seen, settings)
     high = (seen.confidence >= least[seen.camera])[possible.detection]
-    _give(given, possible.select(high) if not high.all() else possible)
-    doubtful = ~high
-    if doubtful.any():
-        _give(given, possible.select(doubtful & (given[possible.track] == NONE)))
+    if np.count_nonzero(high) == len(high):
+        _give(given, possible)
+        return given
+    _give(given, possible.select(high))
+    _give(given, possible.select(~high & (given[possible.track] == NONE)))
     return given
 
 
@@ -126,35 +128,32 @@ def _give(given: Rows, possible: _Pairs) -> None:
 
 def _near(known: Known, seen: Candidates, cameras: int, settings: TrackerSettings) -> _Pairs:
     """Return the pairs that are near enough in view of how sure the track's prediction is."""
-    predicted = known.state[kalman.POSITION]
-    spread = kalman.innovation_spread(known.state)[:, :2]
-    margin = np.minimum(np.sqrt(spread), _BUFFER * predicted[:, 2:])
-    track, detection = _meeting(known, seen, cameras, predicted[:, 2] * 0.5 + 2 * margin[:, 0])
-    box, detected = predicted[track], seen.box[detection]
-    distance = (np.square(box[:, :2] - detected[:, :2]) / spread[track]).sum(axis=1)
+    spread = known.spread[:, :2]
+    margin = np.minimum(np.sqrt(spread), _BUFFER * known.box[:, 2:])
+    track, detection = _meeting(known, seen, cameras, margin)
+    box, detected = known.box[track], seen.box[detection]
+    distance = np.square(box[:, :2] - detected[:, :2]) / spread[track]
     weight = overlap(box, detected, margin[track])
-    near = np.flatnonzero((weight >= settings.least_overlap) & (distance < _GATE))
+    near = (weight >= settings.least_overlap) & (distance[:, 0] + distance[:, 1] < _GATE)
     return _Pairs(track[near], detection[near], weight[near])
 
 
-def _meeting(known: Known, seen: Candidates, cameras: int, reach: Float64) -> tuple[Rows, Rows]:
+def _meeting(known: Known, seen: Candidates, cameras: int, margin: Float64) -> tuple[Rows, Rows]:
     """Return the pairs that meet along x: a cheap sieve for crowded frames."""
     track, detection = pairs(known.camera, seen.camera, cameras)
-    left = seen.box[:, 0] - seen.box[:, 2] * 0.5
-    right = left + seen.box[:, 2]
-    centre = known.state[kalman.POSITION, :, 0]
-    meeting = ((centre + reach)[track] > left[detection]) & ((centre - reach)[track] < right[detection])
-    kept = np.flatnonzero(meeting)
-    return track[kept], detection[kept]
+    reach = known.box[:, 2] * 0.5 + 2 * margin[:, 0]
+    apart = np.abs(known.box[track, 0] - seen.box[detection, 0])
+    meeting = apart < reach[track] + seen.box[detection, 2] * 0.5
+    return track[meeting], detection[meeting]
 
 
 def _class_consistent(possible: _Pairs, known: Known, seen: Candidates, settings: TrackerSettings) -> _Pairs:
     """Leave out pairs across classes, but for those on one spot where neither has one of its own class."""
     same = known.class_id[possible.track] == seen.class_id[possible.detection]
-    if same.all():
+    if np.count_nonzero(same) == len(same):
         return possible
     served = np.bincount(possible.track[same], minlength=len(known.camera)) > 0
     claimed = np.bincount(possible.detection[same], minlength=len(seen)) > 0
-    boxes = known.state[kalman.POSITION][possible.track], seen.box[possible.detection]
+    boxes = known.box[possible.track], seen.box[possible.detection]
     alike = overlap(*boxes) >= settings.other_class_overlap
     return possible.select(same | (alike & ~served[possible.track] & ~claimed[possible.detection]))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
     from vigil.analytics.assign import Indices
     from vigil.analytics.kalman import Float64
+    from vigil.core.geometry import Bools
     from vigil.core.types import Detections, Float32, Int32
+
+_Number = TypeVar("_Number", bound=np.generic)
 
 _FAR = 1e6
 """Pixels past which no box of a sane detector reaches."""
@@ -39,26 +43,63 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.camera)
 
+    def select(self, rows: NDArray[np.intp]) -> Candidates:
+        """Return these detections."""
+        return Candidates(
+            self.camera[rows], self.index[rows], self.box[rows], self.confidence[rows], self.class_id[rows]
+        )
+
 
 def gather(found: Sequence[Detections], least: float) -> Candidates:
     """Return the detections of these frames that are sane boxes and have at least this confidence."""
-    sizes = [len(each) for each in found]
-    xyxy = np.concatenate([each.xyxy for each in found]).astype(np.float64)
-    confidence = np.concatenate([each.confidence for each in found])
-    class_id = np.concatenate([each.class_id for each in found])
-    camera = np.repeat(np.arange(len(found)), sizes)
+    xyxy = _joined([each.xyxy for each in found]).astype(np.float64)
+    confidence = _joined([each.confidence for each in found])
+    class_id = _joined([each.class_id for each in found])
+    camera, index = _places([len(each) for each in found])
+    box = np.empty_like(xyxy)
+    np.add(xyxy[:, :2], xyxy[:, 2:], out=box[:, :2])
+    box[:, :2] *= 0.5
+    np.subtract(xyxy[:, 2:], xyxy[:, :2], out=box[:, 2:])
+    seen = Candidates(camera, index, box, confidence, class_id)
+    sane = _sane(xyxy, seen, least)
+    if np.count_nonzero(sane) == sane.size and _ranked(seen):
+        return seen
     x1, y1, x2, y2 = xyxy.T
-    # Comparisons with NaN are false, so this leaves it out; a score above 1 is no score.
-    sane = (x2 > x1) & (y2 > y1) & (np.abs(xyxy).max(axis=1, initial=0) < _FAR)
-    sane &= (confidence >= least) & (confidence <= 1) & (class_id >= 0) & (class_id < _CLASSES)
     order = np.lexsort((class_id, y2, x2, y1, x1, -confidence, camera))
-    order = order[sane[order]]
-    index = order - (np.cumsum(sizes) - sizes)[camera[order]]
-    corner = xyxy[order]
-    box = np.empty_like(corner)
-    box[:, :2] = (corner[:, :2] + corner[:, 2:]) * 0.5
-    box[:, 2:] = corner[:, 2:] - corner[:, :2]
-    return Candidates(camera[order], index, box, confidence[order], class_id[order])
+    return seen.select(order[np.asarray(sane.all(axis=1))[order]])
+
+
+def _joined(parts: Sequence[NDArray[_Number]]) -> NDArray[_Number]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _places(sizes: Sequence[int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return for every detection the number of its frame and its place in that."""
+    if len(sizes) == 1:
+        return np.zeros(sizes[0], np.intp), np.arange(sizes[0])
+    camera = np.repeat(np.arange(len(sizes)), sizes)
+    before = np.cumsum(sizes, dtype=np.intp) - sizes
+    return camera, np.arange(len(camera)) - before[camera]
+
+
+def _sane(xyxy: Float64, seen: Candidates, least: float) -> Bools:
+    """Tell `(n, 9)` what is right with the detections; a sane one has nothing wrong."""
+    right = np.empty((len(xyxy), 9), np.bool_)
+    # Comparisons with NaN are false, so this leaves it out; a score above 1 is no score.
+    np.less(np.abs(xyxy), _FAR, out=right[:, :4])
+    np.greater(seen.box[:, 2:], 0, out=right[:, 4:6])
+    np.greater_equal(seen.confidence, least, out=right[:, 6])
+    np.less_equal(seen.confidence, 1, out=right[:, 7])
+    np.less(seen.class_id.astype(np.uint32), _CLASSES, out=right[:, 8])  # negative ones are huge
+    return right
+
+
+def _ranked(seen: Candidates) -> bool:
+    """Tell whether each frame's detections stand best first already, and no two are equally good."""
+    behind = seen.confidence[1:] >= seen.confidence[:-1]
+    return not np.count_nonzero(behind) or not np.count_nonzero(
+        behind & (seen.camera[1:] == seen.camera[:-1])
+    )
 
 
 def pairs(one: Indices, other: Indices, cameras: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -66,11 +107,20 @@ def pairs(one: Indices, other: Indices, cameras: int) -> tuple[NDArray[np.intp],
 
     `one` and `other` hold the camera of each element, ascending.
     """
+    if cameras == 1:
+        return _all_pairs(len(one), len(other))
     start = np.searchsorted(other, np.arange(cameras + 1))
     partners = np.diff(start)[one]
     first = np.repeat(np.arange(len(one)), partners)
     skipped = np.cumsum(partners) - partners
     second = np.arange(len(first)) + np.repeat(start[one] - skipped, partners)
+    return first, second
+
+
+@lru_cache(maxsize=256)
+def _all_pairs(one: int, other: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the indices of all pairs of so many elements with so many; not to be written to."""
+    first, second = np.divmod(np.arange(one * other), max(other, 1))
     return first, second
 
 

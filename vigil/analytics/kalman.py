@@ -49,14 +49,15 @@ def begin(box: Float64) -> Float64:
 
 
 def predict(state: Float64, seconds: Float64) -> None:
-    """Move states `(5, n, 4)` on by `seconds` `(n,)`, none negative, in place."""
+    """Move states `(5, n, 4)` on by `seconds` `(n,)` or `(1,)`, none negative, in place."""
+    position, velocity, spread, coupling, velocity_spread = state
     step = seconds[:, None]
-    noise = (np.square(_ACCELERATION * _scale(state[POSITION])) + np.square(_approach(state))) * step
-    state[POSITION] += state[VELOCITY] * step
-    state[SPREAD] += step * (2 * state[COUPLING] + step * (state[VELOCITY_SPREAD] + noise / 3))
-    state[COUPLING] += step * (state[VELOCITY_SPREAD] + noise / 2)
-    state[VELOCITY_SPREAD] += noise
-    np.maximum(state[POSITION, :, 2:], _LEAST_SIDE, out=state[POSITION, :, 2:])
+    noise = (np.square(_ACCELERATION * _scale(position)) + np.square(_approach(position, velocity))) * step
+    position += velocity * step
+    spread += step * (2 * coupling + step * (velocity_spread + noise / 3))
+    coupling += step * (velocity_spread + noise / 2)
+    velocity_spread += noise
+    np.maximum(position[:, 2:], _LEAST_SIDE, out=position[:, 2:])
 
 
 def innovation_spread(state: Float64) -> Float64:
@@ -65,28 +66,32 @@ def innovation_spread(state: Float64) -> Float64:
     return spread
 
 
-def correct(state: Float64, box: Float64) -> None:
-    """Update predicted states `(5, n, 4)` in place with the boxes `(n, 4)` detected for them."""
-    spread = innovation_spread(state)
-    surprise = box - state[POSITION]
-    gain = state[SPREAD] / spread
-    velocity_gain = state[COUPLING] / spread
-    state[POSITION] += gain * surprise
-    state[VELOCITY] += velocity_gain * surprise
-    state[VELOCITY_SPREAD] -= velocity_gain * state[COUPLING]
-    state[COUPLING] *= 1 - gain
-    state[SPREAD] *= 1 - gain
-    np.maximum(state[POSITION, :, 2:], _LEAST_SIDE, out=state[POSITION, :, 2:])
+def correct(state: Float64, box: Float64, innovation: Float64 | None = None) -> None:
+    """Update predicted states `(5, n, 4)` in place with the boxes `(n, 4)` detected for them.
+
+    `innovation` is what `innovation_spread` says of them, where that is known already.
+    """
+    position, velocity, spread, coupling, velocity_spread = state
+    if innovation is None:
+        innovation = innovation_spread(state)
+    surprise = box - position
+    gain, velocity_gain = spread / innovation, coupling / innovation
+    position += gain * surprise
+    velocity += velocity_gain * surprise
+    velocity_spread -= velocity_gain * coupling
+    left = 1 - gain
+    coupling *= left
+    spread *= left
+    np.maximum(position[:, 2:], _LEAST_SIDE, out=position[:, 2:])
 
 
-def _approach(state: Float64) -> Float64:
+def _approach(position: Float64, velocity: Float64) -> Float64:
     """Return `(n, 4)` the acceleration that a steady approach, or retreat, of such a growth would make.
 
     Growth is too noisy to be predicted with, so this widens what is thought possible instead of moving it.
     """
-    sides = slice(2, AXES)
-    growth = state[VELOCITY, :, sides].sum(axis=1) / state[POSITION, :, sides].sum(axis=1)
-    acceleration: Float64 = _PERSPECTIVE * growth[:, None] * state[VELOCITY]
+    growth = (velocity[:, 2:3] + velocity[:, 3:]) / (position[:, 2:3] + position[:, 3:])
+    acceleration: Float64 = _PERSPECTIVE * growth * velocity
     return acceleration
 
 

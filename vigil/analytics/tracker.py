@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _SLOW = 2.5
 """Frame intervals that a track is kept for at least: two misses and some jitter."""
+_NO_DETECTION = np.array([NONE])
+"""What the last row of `seen` but one is followed by, so that `NONE` finds itself there."""
 _NOT_LOOKED = 30.0
 """Seconds without a look that do a track no harm: ten in which a quiet picture is spared, and twenty that an
 overload may make of a turn."""
@@ -52,10 +54,18 @@ class _Batch:
     now: Float64
     before: Float64
     elapsed: Float64
+    longest: float
+    """The most that elapsed for any."""
+    backwards: bool
+    """Whether the time of any went back."""
 
     def least(self, what: Literal["high", "begin"]) -> Float64:
         """Return each camera's least confidence for something."""
         return np.array([getattr(camera.settings, what) for camera in self.cameras])
+
+    def each(self, values: Float64, camera: Rows) -> Float64:
+        """Return the values of tracks' cameras; a single camera's value stands for all."""
+        return values if len(values) == 1 else values[camera]
 
 
 class Tracker:
@@ -98,10 +108,10 @@ class Tracker:
                 given = np.concatenate([given, fresh])
                 order = np.argsort(camera, kind="stable")
                 rows, camera, given = rows[order], camera[order], given[order]
-            ends = np.searchsorted(camera, np.arange(len(cameras) + 1)).tolist()
+            ends = _ends(camera, len(cameras))
             _keep(batch, rows, ends)
             self._table.give_back(dead)  # not before all went well: a batch that fails is tried again
-            return self._told(rows, np.append(seen.index, NONE)[given], ends)
+            return self._told(rows, np.concatenate((seen.index, _NO_DETECTION))[given], ends)
 
     def forget(self, camera: str) -> None:
         """Drop a camera's tracks: it was away."""
@@ -123,24 +133,32 @@ class Tracker:
                 settings = self._of_camera.get(name, CameraSettings())
                 self._cameras[name] = _Camera(np.empty(0, np.intp), time, np.inf, settings)
             cameras.append(self._cameras[name])
-        now = np.array(times, np.float64)
-        before = np.array([camera.seen_at for camera in cameras])
-        return _Batch(cameras, now, before, np.maximum(now - before, 0.0))
+        elapsed = [time - camera.seen_at for time, camera in zip(times, cameras, strict=True)]
+        return _Batch(
+            cameras,
+            now=np.array(times, np.float64),
+            before=np.array([camera.seen_at for camera in cameras]),
+            elapsed=np.array([max(each, 0.0) for each in elapsed]),
+            longest=max(elapsed),
+            backwards=min(elapsed) < 0,
+        )
 
     def _continue(self, batch: _Batch, seen: Candidates, rows: Rows, camera: Rows) -> Rows:
         """Give the tracks their detections; return the row in `seen` (or `NONE`) of each."""
         table = self._table
         state = table.state.take(rows, axis=1)
-        kalman.predict(state, batch.elapsed[camera])
-        known = Known(camera, table.class_id[rows], state)
+        kalman.predict(state, batch.each(batch.elapsed, camera))
+        spread = kalman.innovation_spread(state)
+        known = Known(camera, table.class_id[rows], state[kalman.POSITION], spread)
         given = associate(known, seen, batch.least("high"), self._settings)
-        hit = np.flatnonzero(given != NONE)
+        hit = (given != NONE).nonzero()[0]
         got = given[hit]
         corrected = state.take(hit, axis=1)
-        kalman.correct(corrected, seen.box[got])
+        kalman.correct(corrected, seen.box[got], spread[hit])
         state[:, hit] = corrected
         table.state[:, rows] = state
-        table.note(rows[hit], seen.class_id[got], seen.confidence[got], batch.now[camera[hit]])
+        times = batch.each(batch.now, camera[hit])
+        table.note(rows[hit], seen.class_id[got], seen.confidence[got], times)
         return given
 
     def _living(self, batch: _Batch) -> tuple[Rows, Rows, Rows]:
@@ -148,20 +166,19 @@ class Tracker:
 
         That its camera was not looked at is no fault of a track: it is looked for at least once.
         """
-        table, settings = self._table, self._settings
-        rows = np.concatenate([camera.rows for camera in batch.cameras])
-        camera = np.repeat(np.arange(len(batch.cameras)), [len(each.rows) for each in batch.cameras])
-        last_seen, now = table.last_seen[rows], batch.now[camera]
-        if (batch.now < batch.before).any():
+        table = self._table
+        rows, camera = _rows(batch.cameras)
+        last_seen, now = table.last_seen[rows], batch.each(batch.now, camera)
+        if batch.backwards:
             table.rewind(rows, now)
+        missed = last_seen < batch.each(batch.before, camera)
+        if batch.longest <= _NOT_LOOKED and not np.count_nonzero(missed):
+            return rows, camera, rows[:0]
         interval = np.array([each.interval for each in batch.cameras])
         limit = np.maximum([each.settings.patience for each in batch.cameras], _SLOW * interval)[camera]
-        missed = last_seen < batch.before[camera]
-        limit[(table.hits[rows] == 1) & missed] = settings.young_patience
+        limit[(table.hits[rows] == 1) & missed] = self._settings.young_patience
         limit[~missed] = np.maximum(limit[~missed], _NOT_LOOKED)
         dead = now - last_seen > limit
-        if not dead.any():
-            return rows, camera, rows[:0]
         return rows[~dead], camera[~dead], rows[dead]
 
     def _begin(self, batch: _Batch, seen: Candidates, fresh: Rows) -> Rows:
@@ -172,10 +189,13 @@ class Tracker:
         table = self._table
         box, velocity = table.state[: kalman.VELOCITY + 1].take(rows, axis=1)
         half = box[:, 2:] * 0.5
+        xyxy = np.empty(box.shape, np.float32)
+        np.subtract(box[:, :2], half, out=xyxy[:, :2], casting="same_kind")
+        np.add(box[:, :2], half, out=xyxy[:, 2:], casting="same_kind")
         every = Tracks(
             tracker_id=table.tracker_id[rows],
             class_id=table.class_id[rows],
-            xyxy=np.concatenate([box[:, :2] - half, box[:, :2] + half], axis=1, dtype=np.float32),
+            xyxy=xyxy,
             velocity=velocity[:, :2].astype(np.float32),
             confidence=table.confidence[rows],
             hits=table.hits[rows],
@@ -183,7 +203,23 @@ class Tracker:
             last_seen=table.last_seen[rows],
             detection=index.astype(np.int32),
         )
-        return [_part(every, first, end) for first, end in pairwise(ends)]
+        return [every] if len(ends) == 2 else [_part(every, first, end) for first, end in pairwise(ends)]  # noqa: PLR2004 -- one camera
+
+
+def _rows(cameras: Sequence[_Camera]) -> tuple[Rows, Rows]:
+    """Return the rows of their tracks, and for each the number of its camera."""
+    if len(cameras) == 1:
+        return cameras[0].rows, np.zeros(len(cameras[0].rows), np.intp)
+    rows = np.concatenate([camera.rows for camera in cameras])
+    return rows, np.repeat(np.arange(len(cameras)), [len(camera.rows) for camera in cameras])
+
+
+def _ends(camera: Rows, cameras: int) -> list[int]:
+    """Return where each camera's tracks end, 0 before the first."""
+    if cameras == 1:
+        return [0, len(camera)]
+    ends: list[int] = np.searchsorted(camera, np.arange(cameras + 1)).tolist()
+    return ends
 
 
 def _part(tracks: Tracks, first: int, end: int) -> Tracks:

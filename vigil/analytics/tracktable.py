@@ -63,9 +63,11 @@ class TrackTable:
         self.last_seen[rows] = seconds
         votes = self.votes[rows, class_id] + confidence
         self.votes[rows, class_id] = votes
-        # Only the class that was voted for can overtake, so the leader needs no search.
-        ahead = votes > self.votes[rows, self.class_id[rows]]
-        self.class_id[rows[ahead]] = class_id[ahead]
+        leader = self.class_id[rows]
+        if np.count_nonzero(leader != class_id):
+            # Only the class that was voted for can overtake, so the leader needs no search.
+            ahead = votes > self.votes[rows, leader]
+            self.class_id[rows[ahead]] = class_id[ahead]
 
     def rewind(self, rows: Rows, now: Float64) -> None:
         """Let no time of these tracks lie after `now`, which their cameras' clocks went back to."""
