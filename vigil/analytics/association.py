@@ -33,6 +33,7 @@ _GATE = 16.0
 """Squared Mahalanobis distance of centres: all but one in three thousand of the right pairs are nearer."""
 _BUFFER = 0.3
 """Parts of a track's side by which its uncertainty may widen boxes, at most."""
+_FEW_PAIRS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +140,10 @@ def _near(known: Known, seen: Candidates, cameras: int, settings: TrackerSetting
 
 
 def _meeting(known: Known, seen: Candidates, cameras: int, margin: Float64) -> tuple[Rows, Rows]:
-    """Return the pairs that meet along x: a cheap sieve for crowded frames."""
+    """Return the pairs that meet along x: a cheap sieve for crowded frames; few pairs need none."""
     track, detection = pairs(known.camera, seen.camera, cameras)
+    if len(track) <= _FEW_PAIRS:
+        return track, detection
     reach = known.box[:, 2] * 0.5 + 2 * margin[:, 0]
     apart = np.abs(known.box[track, 0] - seen.box[detection, 0])
     meeting = apart < reach[track] + seen.box[detection, 2] * 0.5

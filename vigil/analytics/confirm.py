@@ -39,7 +39,7 @@ class Confirmation(Rows):
 
     def update(self, objects: Objects) -> NDArray[np.intp]:
         """Take the frame's scores, mark objects that are confirmed now, and return their rows."""
-        waiting = np.flatnonzero(objects.rows["shown"] & ~objects.rows["confirmed"])
+        waiting: NDArray[np.intp] = (objects.rows["shown"] & ~objects.rows["confirmed"]).nonzero()[0]
         if not len(waiting):
             return waiting
         hits, scores = self.rows["hits"], self.rows["scores"]

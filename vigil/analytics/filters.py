@@ -87,10 +87,14 @@ class ClassFilter:
 
     def admit(self, detections: Detections, width: int, height: int) -> Detections:
         """Return the boxes for the tracker: of wanted classes and shapes, down to `LOW`, not masked."""
+        if not len(detections):
+            return detections
         least = self.thresholds[detections.class_id]
         keep = (detections.confidence >= np.minimum(least, LOW)) & np.isfinite(least)
-        keep &= np.isfinite(detections.xyxy).all(axis=1)
-        admitted = detections if keep.all() else detections.select(keep)
+        numbers = np.isfinite(detections.xyxy)
+        if np.count_nonzero(numbers) < numbers.size:
+            keep &= numbers.all(axis=1)
+        admitted = detections if np.count_nonzero(keep) == len(keep) else detections.select(keep)
         if not len(admitted) or (self.shape is None and self.masks is None):
             return admitted
         keep = self._stands(admitted, width, height)

@@ -30,9 +30,6 @@ _FIRST_VELOCITY = np.array([4.0, 4.0, 1.0, 1.0])
 """Per second: what an object seen once may do."""
 _ACCELERATION = np.array([0.4, 0.25, 0.1, 0.1])
 """Per second and square root of a second: how much a velocity wanders."""
-_PERSPECTIVE = 2.0
-"""What comes nearer at a steady pace accelerates in the picture by so many times its velocity times the rate
-at which it grows: with x = X / Z and Z' steady, x'' = 2 x' (-Z' / Z), and a box's sides grow by -Z' / Z."""
 
 _LEAST_SIDE = 1.0
 """Pixels: a side that shrinks while nobody sees it stops here."""
@@ -51,13 +48,15 @@ def begin(box: Float64) -> Float64:
 def predict(state: Float64, seconds: Float64) -> None:
     """Move states `(5, n, 4)` on by `seconds` `(n,)` or `(1,)`, none negative, in place."""
     position, velocity, spread, coupling, velocity_spread = state
-    step = seconds[:, None]
-    noise = (np.square(_ACCELERATION * _scale(position)) + np.square(_approach(position, velocity))) * step
+    step = seconds.item() if len(seconds) == 1 else seconds[:, None]
+    noise = _noise(position, velocity)
+    noise *= step
     position += velocity * step
     spread += step * (2 * coupling + step * (velocity_spread + noise / 3))
     coupling += step * (velocity_spread + noise / 2)
     velocity_spread += noise
-    np.maximum(position[:, 2:], _LEAST_SIDE, out=position[:, 2:])
+    sides = position[:, 2:]
+    np.maximum(sides, _LEAST_SIDE, out=sides)
 
 
 def innovation_spread(state: Float64) -> Float64:
@@ -85,14 +84,21 @@ def correct(state: Float64, box: Float64, innovation: Float64 | None = None) -> 
     np.maximum(position[:, 2:], _LEAST_SIDE, out=position[:, 2:])
 
 
-def _approach(position: Float64, velocity: Float64) -> Float64:
-    """Return `(n, 4)` the acceleration that a steady approach, or retreat, of such a growth would make.
+def _noise(position: Float64, velocity: Float64) -> Float64:
+    """Return `(n, 4)` how much the velocities' variances grow in a second.
 
-    Growth is too noisy to be predicted with, so this widens what is thought possible instead of moving it.
+    Beside what objects do of themselves there is what perspective does. What comes nearer at a steady pace
+    accelerates in the picture by twice its velocity times the rate at which it grows: with x = X / Z and Z'
+    steady, x'' = 2 x' (-Z' / Z), and a box's sides grow by -Z' / Z. Growth is too noisy to be predicted with,
+    so that acceleration widens what is thought possible instead of moving it.
     """
-    growth = (velocity[:, 2:3] + velocity[:, 3:]) / (position[:, 2:3] + position[:, 3:])
-    acceleration: Float64 = _PERSPECTIVE * growth * velocity
-    return acceleration
+    scale = _scale(position)
+    # What both sides grow by over their mean is twice the rate.
+    approach = (velocity[:, 2:3] + velocity[:, 3:]) / scale * velocity
+    noise: Float64 = scale * _ACCELERATION
+    np.square(noise, out=noise)
+    noise += np.square(approach, out=approach)
+    return noise
 
 
 def _scale(box: Float64) -> Float64:

@@ -10,14 +10,14 @@ line crosses nothing. Each crossing counts once, and going back counts the other
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from vigil.analytics.objects import Rows
 from vigil.analytics.zones import HEIGHTS, wanted
 from vigil.core.events import Crossings, Totals
-from vigil.core.geometry import crossings, side_of
+from vigil.core.geometry import crossings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +53,8 @@ class Lines(Rows):
         self._names = tuple(lines)
         self._start = np.array([line.start for line in every])
         self._end = np.array([line.end for line in every])
-        self._along_x, self._along_y = (self._end - self._start).T * _CLEARLY
+        self._way = (self._end - self._start).T
+        self._along_x, self._along_y = self._way * _CLEARLY
         self._heights = [HEIGHTS[line.anchor] for line in every]
         self._wanted = wanted(camera, "lines", {name: line.classes for name, line in lines.items()}, model)
 
@@ -77,17 +78,23 @@ class Lines(Rows):
 
     def _cross(self, objects: Objects) -> Sequence[int]:
         """Note who crossed what with this frame, and return the rows of those."""
-        rows, shown = self.rows, objects.rows["shown"][:, None]
+        rows = self.rows
         points = objects.anchors(self._heights)
-        distance = side_of(points, self._start, self._end)
+        distance = self._distance(points)
         sign = np.where(distance >= 0, 1.0, -1.0)
-        self._step((rows["sign"] == -sign) & shown, points)
-        np.copyto(rows["point"], points, where=shown[..., None])
+        shown: Bools | Literal[True] = objects.all_shown or objects.rows["shown"][:, None]
+        changed = rows["sign"] == -sign
+        if np.count_nonzero(changed):
+            self._step(changed & shown, points)
+        np.copyto(rows["point"], points, where=shown if shown is True else shown[..., None])
         np.copyto(rows["sign"], sign, where=shown)
-        unclear = ((rows["side"] != sign) | rows["through"]) & shown
+        unclear = (rows["side"] != sign) | rows["through"]
         if not np.count_nonzero(unclear):
             return ()
+        unclear &= shown
         clear = unclear & (np.abs(distance) > self._margin(objects.rows["size"]))
+        if not np.count_nonzero(clear):
+            return ()
         crossed = clear & (rows["side"] == -sign) & rows["through"] & self._wanted[objects.rows["class_id"]]
         np.copyto(rows["side"], sign, where=clear)
         rows["through"] &= ~clear
@@ -98,13 +105,17 @@ class Lines(Rows):
 
     def _step(self, changed: Bools, points: Floats) -> None:
         """Note which of the steps `(n, lines)` that changed sides went through the line."""
-        if np.count_nonzero(changed):
-            row, line = np.nonzero(changed)
-            before, after = (
-                self.rows["point"][row, line],
-                np.broadcast_to(points, self.rows["point"].shape)[row, line],
-            )
-            self.rows["through"][row, line] ^= crossings(before, after, self._start[line], self._end[line])
+        row, line = np.nonzero(changed)
+        before, after = (
+            self.rows["point"][row, line],
+            np.broadcast_to(points, self.rows["point"].shape)[row, line],
+        )
+        self.rows["through"][row, line] ^= crossings(before, after, self._start[line], self._end[line])
+
+    def _distance(self, points: Floats) -> Floats:
+        """Return `(n, lines)` what `side_of` says of the points."""
+        (start_x, start_y), (wide, high) = self._start.T, self._way
+        return np.asarray(high * (points[..., 0] - start_x) - wide * (points[..., 1] - start_y))
 
     def _margin(self, sizes: Floats) -> Floats:
         """Return `(n, lines)` what `side_of` gives at the distance that is clear.

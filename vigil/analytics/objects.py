@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from vigil.analytics.tracks import Tracks
     from vigil.core.geometry import Bools, Floats
+    from vigil.core.types import Float32, Int32
 
 SLACK = 1e-3
 """Seconds by which a wait may fall short: times are floats, and frames come when they come."""
@@ -71,8 +72,14 @@ class Objects(Rows):
         self._ids = b""
         self._index = np.empty(0, np.intp)
         """Which of the tracks shows each row, -1 where none does."""
+        self._in_order = False
+        """Whether each row is shown by the track in its place."""
         self._anchors: dict[float, Floats] = {}
         """The anchors in this frame, by height."""
+        self.all_shown = False
+        """Whether this frame shows every one."""
+        self.scale = np.ones(4)
+        """Width and height of the latest frame, twice."""
         self._stale = False
         self._doubled = False
         """Whether some object has more than one living track."""
@@ -101,23 +108,31 @@ class Objects(Rows):
         """Take over what the tracks of a frame of that size say; `match` and `grow` came before."""
         if self._stale or self._doubled:
             self._point(tracks)
-        rows, index = self.rows, self._index
+        if self.scale[0] != width or self.scale[1] != height:
+            self.scale = np.array([width, height, width, height], np.float64)
+        rows = self.rows
         rows["detection"][:] = -1
         self._anchors.clear()
         if not len(tracks):
-            rows["shown"][:] = False
+            rows["shown"][:] = self.all_shown = False
             return
-        boxes = tracks.xyxy[index] / np.array([width, height, width, height], np.float64)
+        index = slice(None) if self._in_order else self._index
+        boxes = tracks.xyxy[index] / self.scale
         confidence, detection = tracks.confidence[index], tracks.detection[index]
-        shown = (index >= 0) & (detection >= 0) & np.isfinite(boxes).all(axis=1) & np.isfinite(confidence)
+        shown = self._shown(boxes, confidence, detection)
         rows["shown"] = shown
-        np.copyto(rows["box"], boxes, where=shown[:, None])
-        for name, column in (("confidence", confidence), ("detection", detection)):
+        self.all_shown = np.count_nonzero(shown) == len(shown)
+        np.copyto(rows["box"], boxes, where=shown[:, None] if not self.all_shown else True)
+        for name, column in (
+            ("confidence", confidence),
+            ("detection", detection),
+            ("last", tracks.last_seen[index]),
+            ("seen_as", tracks.class_id[index]),
+        ):
             np.copyto(rows[name], column, where=shown)
-        np.copyto(rows["last"], tracks.last_seen[index], where=shown)
-        np.copyto(rows["seen_as"], tracks.class_id[index], where=shown)
         np.copyto(rows["class_id"], rows["seen_as"], where=~rows["confirmed"])
-        rows["size"] = size = np.maximum(rows["box"][:, 2:] - rows["box"][:, :2], 0)
+        box = rows["box"]
+        rows["size"] = size = np.maximum(box[:, 2:] - box[:, :2], 0)
         rows["area"] = size[:, 0] * size[:, 1]
 
     def hand_over(self, new: int, old: int) -> None:
@@ -133,8 +148,19 @@ class Objects(Rows):
         place = np.cumsum(kept) - 1
         self._row_of = {track: int(place[row]) for track, row in self._row_of.items() if kept[row]}
         self._ids = b""  # a row can be dropped while its track lives on
+        self.all_shown = False
         self._anchors.clear()
         super().keep(kept)
+
+    def _shown(self, boxes: Floats, confidence: Float32, detection: Int32) -> Bools:
+        """Tell `(n,)` which rows some track shows, with numbers that are numbers."""
+        shown = detection >= 0
+        if not self._in_order:
+            shown &= self._index >= 0
+        numbers, scores = np.isfinite(boxes), np.isfinite(confidence)
+        if np.count_nonzero(numbers) + np.count_nonzero(scores) < numbers.size + scores.size:
+            shown &= numbers.all(axis=1) & scores
+        return np.asarray(shown)
 
     def _anchor(self, height: float) -> Floats:
         if height not in self._anchors:
@@ -150,6 +176,7 @@ class Objects(Rows):
             if index[row] < 0 or detection[now[track]] >= 0:
                 index[row] = now[track]
         self._index, self._stale = index, False
+        self._in_order = index.tolist() == list(range(len(tracks)))
         self._doubled = len(self._row_of) > int((index >= 0).sum())
         rows["tracked"] = index >= 0
         if len(tracks):

@@ -45,9 +45,8 @@ class Paths(Rows):
         """Take a frame."""
         now = objects.anchors(_BOTTOM)[:, 0]
         far = np.abs(now - self.rows["point"]) > self.rows["step"][:, None] * objects.rows["size"]
-        far &= objects.rows["shown"][:, None]
         if np.count_nonzero(far):
-            for row in np.flatnonzero(far.any(axis=1)).tolist():
+            for row in np.flatnonzero(far.any(axis=1) & objects.rows["shown"]).tolist():
                 self._add(row, time, now[row])
 
     def of(self, row: int, objects: Objects) -> tuple[PathPoint, ...]:
@@ -66,4 +65,5 @@ class Paths(Rows):
 
 
 def _point(time: float, point: Floats) -> PathPoint:
-    return PathPoint(float(time), round(float(point[0]), 4), round(float(point[1]), 4))
+    x, y = point.tolist()
+    return PathPoint(float(time), round(x, 4), round(y, 4))

@@ -11,6 +11,8 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from vigil.analytics.association import CameraSettings
 from vigil.analytics.scene import Scene
 from vigil.analytics.sharpness import sharpness_of
@@ -146,8 +148,10 @@ class CameraPipeline:
 
     def _told(self, frame: Frame, detections: Detections, scene: SceneResult) -> Result:
         reported = self.class_filter.reported(detections)
-        shown = detections if reported.all() else detections.select(reported)
-        zones = [zones for zones, told in zip(scene.detection_zones, reported, strict=False) if told]
+        shown, zones = detections, scene.detection_zones
+        if np.count_nonzero(reported) < len(reported):
+            shown = detections.select(reported)
+            zones = [each for each, told in zip(zones, reported.tolist(), strict=False) if told]
         self.sight = Sight(frame, self._model, shown)
         self._metrics.inferred(shown.class_id.tolist(), self._model.names)
         self._metrics.told(scene.counts, scene.zones, scene.events)
@@ -279,6 +283,6 @@ class _Seen:
 
 def _tracked(detections: Detections, tracks: Tracks) -> Detections:
     """Return the detections with the ids of the tracks that own them."""
-    owned = tracks.detection >= 0
+    owned = (tracks.detection >= 0).nonzero()[0]
     detections.tracker_id[tracks.detection[owned]] = tracks.tracker_id[owned]
     return detections

@@ -153,8 +153,8 @@ class Scene:
         if added:
             for part in self._parts:
                 part.grow(added)
-        self._chronicle.scale = np.array([width, height, width, height], np.float64)
         self._objects.follow(tracks, width, height)
+        self._chronicle.scale = self._objects.scale
         pairs = self._stationary.taken_over(self._objects)
         if pairs:
             kept = np.ones(len(self._objects), np.bool_)
@@ -193,7 +193,7 @@ class Scene:
         """Return the zones of the object that each detection shows."""
         zones: list[tuple[str, ...]] = [()] * detections
         if self._zones is not None:
-            inside = np.flatnonzero(self._zones.occupied & self._objects.rows["shown"])
+            inside = (self._zones.occupied & self._objects.rows["shown"]).nonzero()[0]
             places = self._objects.rows["detection"][inside].tolist()
             for place, (_, story) in zip(places, self._chronicle.stories_of(inside), strict=True):
                 zones[place] = story.zones
@@ -202,7 +202,7 @@ class Scene:
     def _drop(self, time: float) -> Sequence[Event]:
         """End and forget what is gone."""
         gone = self._stationary.given_up(self._objects)
-        if not gone.any():
+        if not np.count_nonzero(gone):
             return ()
         events = self._chronicle.end(time, np.flatnonzero(gone).tolist())
         self._keep(~gone)
@@ -227,7 +227,7 @@ class Scene:
         events: Sequence[Event] = (),
         views: Sequence[BestView] = (),
     ) -> SceneResult:
-        active = bool((self._objects.rows["shown"] & ~self._stationary.still).any())
+        active = bool(np.count_nonzero(self._objects.rows["shown"] & ~self._stationary.still))
         return SceneResult(
             self._counts, self._zone_counts, self._tally.totals, detection_zones, events, views, active
         )

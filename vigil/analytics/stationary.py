@@ -65,7 +65,13 @@ class Stationary(Rows):
     """Tells which objects are stationary, which of them are given up, and which new ones are old ones."""
 
     def __init__(self, after: float, patience: float, model: Model) -> None:
-        columns = [("place", "f8", 4), ("since", "f8"), ("moving", "f8"), ("still", "?")]
+        columns = [
+            ("place", "f8", 4),
+            ("place_area", "f8"),
+            ("since", "f8"),
+            ("moving", "f8"),
+            ("still", "?"),
+        ]
         fresh = np.zeros(1, [*columns, ("unseen", "f8"), ("plain", "f8")])
         fresh["since"] = fresh["moving"] = np.inf
         super().__init__(fresh)
@@ -93,7 +99,7 @@ class Stationary(Rows):
         self._time = time
         rows, shown, box = self.rows, objects.rows["shown"], objects.rows["box"]
         place, still = rows["place"], rows["still"]
-        common, area, place_area = intersections(box, place), objects.rows["area"], areas(place)
+        common, area, place_area = intersections(box, place), objects.rows["area"], rows["place_area"]
         stays = common >= _SAME_PLACE * (area + place_area - common)
         stops = shown & ~still & stays & (time - rows["since"] >= self._after - SLACK)
         moved = (common < _STILL_THERE * np.minimum(area, place_area)) | (area > _GROWN * place_area)
@@ -101,9 +107,13 @@ class Stationary(Rows):
         np.copyto(rows["moving"], moving, where=shown)
         starts = shown & still & (time - moving >= _MOVING - SLACK)
         leaves = starts | (shown & ~still & ~stays)
-        np.copyto(place, box, where=(leaves | stops)[:, None])
-        rows["since"][leaves] = time
-        self._wait(passed, shown, objects)
+        replaced = leaves | stops
+        if np.count_nonzero(replaced):
+            np.copyto(place, box, where=replaced[:, None])
+            rows["place_area"] = areas(place)
+            rows["since"][leaves] = time
+        if np.count_nonzero(still):
+            self._wait(passed, shown, objects)
         changed = stops | starts
         rows["still"] ^= changed
         return np.asarray(changed)
@@ -120,6 +130,8 @@ class Stationary(Rows):
     def taken_over(self, objects: Objects) -> Sequence[tuple[int, int]]:
         """Return pairs of rows: one that is not confirmed yet, and the object that it is instead."""
         shown, confirmed = objects.rows["shown"], objects.rows["confirmed"]
+        if np.count_nonzero(confirmed) == len(confirmed):
+            return []
         new, old = np.flatnonzero(shown & ~confirmed), np.flatnonzero(confirmed)
         if not len(new) or not len(old):
             return []

@@ -36,6 +36,19 @@ _NOT_LOOKED = 30.0
 overload may make of a turn."""
 
 
+_NOTHING = Tracks(
+    tracker_id=np.empty(0, np.int32),
+    class_id=np.empty(0, np.int32),
+    xyxy=np.empty((0, 4), np.float32),
+    velocity=np.empty((0, 2), np.float32),
+    confidence=np.empty(0, np.float32),
+    hits=np.empty(0, np.int32),
+    first_seen=np.empty(0),
+    last_seen=np.empty(0),
+    detection=np.empty(0, np.int32),
+)
+
+
 @dataclass(slots=True)
 class _Camera:
     """Its tracks' rows in the table, ascending by id; its latest frame's time, and the one's before that."""
@@ -62,6 +75,10 @@ class _Batch:
     def least(self, what: Literal["high", "begin"]) -> Float64:
         """Return each camera's least confidence for something."""
         return np.array([getattr(camera.settings, what) for camera in self.cameras])
+
+    def patience(self) -> Float64:
+        """Return the seconds for which each camera's missed tracks are kept."""
+        return np.array([max(each.settings.patience, _SLOW * each.interval) for each in self.cameras])
 
     def each(self, values: Float64, camera: Rows) -> Float64:
         """Return the values of tracks' cameras; a single camera's value stands for all."""
@@ -96,6 +113,9 @@ class Tracker:
             return []
         with self._lock:
             batch = self._batch(cameras, times)
+            if not any(map(len, found)) and not any(len(camera.rows) for camera in batch.cameras):
+                _keep(batch, np.empty(0, np.intp), [0] * (len(cameras) + 1))
+                return [_NOTHING] * len(cameras)
             seen = gather(found, self._settings.low)
             rows, camera, dead = self._living(batch)
             given = self._continue(batch, seen, rows, camera)
@@ -174,11 +194,13 @@ class Tracker:
         missed = last_seen < batch.each(batch.before, camera)
         if batch.longest <= _NOT_LOOKED and not np.count_nonzero(missed):
             return rows, camera, rows[:0]
-        interval = np.array([each.interval for each in batch.cameras])
-        limit = np.maximum([each.settings.patience for each in batch.cameras], _SLOW * interval)[camera]
-        limit[(table.hits[rows] == 1) & missed] = self._settings.young_patience
-        limit[~missed] = np.maximum(limit[~missed], _NOT_LOOKED)
-        dead = now - last_seen > limit
+        waited, patience = now - last_seen, batch.each(batch.patience(), camera)
+        young = table.hits[rows] == 1
+        dead = missed & (waited > np.where(young, self._settings.young_patience, patience))
+        if batch.longest > _NOT_LOOKED:
+            dead |= ~missed & (waited > np.maximum(patience, _NOT_LOOKED))
+        if not np.count_nonzero(dead):
+            return rows, camera, rows[:0]
         return rows[~dead], camera[~dead], rows[dead]
 
     def _begin(self, batch: _Batch, seen: Candidates, fresh: Rows) -> Rows:

@@ -42,14 +42,17 @@ class BestViews(Rows):
         better = (quality > best * _BETTER) & objects.rows["shown"] & objects.rows["confirmed"]
         if not np.count_nonzero(better):
             return ()
-        cut_off = (box.min(axis=1) < _EDGE) | (box.max(axis=1) > 1 - _EDGE)
-        quality[cut_off] *= _CUT_OFF
-        rows = np.flatnonzero(better & (quality > best * _BETTER)).tolist()
-        if sharpness is not None:
-            for row in rows:
-                quality[row] *= (1 + sharpness(pixels(box[row], scale))) / 2
-            rows = [row for row in rows if quality[row] > best[row] * _BETTER]
-        best[rows] = quality[rows]
+        rows = []
+        for row in better.nonzero()[0].tolist():
+            worth = float(quality[row])
+            there = box[row].tolist()
+            if min(there) < _EDGE or max(there) > 1 - _EDGE:
+                worth *= _CUT_OFF
+            if sharpness is not None and worth > best[row] * _BETTER:
+                worth *= (1 + sharpness(pixels(box[row], scale))) / 2
+            if worth > best[row] * _BETTER:
+                best[row] = worth
+                rows.append(row)
         return rows
 
     def quality(self, row: int) -> float:

@@ -42,6 +42,9 @@ class Zones(Rows):
         super().__init__(fresh)
         self._waiting = False
         """Whether anybody is on the other side than he counts."""
+        self._loitering = False
+        """Whether anybody is inside and not counted yet."""
+        self._confirmed = b""
         self._polygons = Polygons([zone.polygon for zone in every])
         self._heights = [HEIGHTS[zone.anchor] for zone in every]
         self._any = np.array([zone.anchor == "any" for zone in every])
@@ -49,6 +52,7 @@ class Zones(Rows):
         self._inertia = np.array([zone.inertia for zone in every]) - SLACK
         self._loiter = np.array([zone.loiter for zone in every]) - SLACK
         self._wanted = wanted(camera, "zones", {name: zone.classes for name, zone in zones.items()}, model)
+        self._every_class = bool(self._wanted.all())
         self._labels = {
             name: {number: model.names[number] for number in reported if self._wanted[number, index]}
             for index, name in enumerate(zones)
@@ -58,32 +62,50 @@ class Zones(Rows):
         ]
         self._shapes = [(index, shape) for index, shape in enumerate(shapes) if shape is not None]
 
+    def keep(self, kept: Bools) -> None:
+        """Drop the rows of objects that are gone."""
+        super().keep(kept)
+        self._confirmed = b""  # others stand in these rows now
+
     def update(self, time: float, objects: Objects, frame_aspect: float) -> Sequence[int]:
         """Take a frame, and return the rows of confirmed objects that entered or left a zone."""
         rows = self.rows
-        shown = objects.rows["shown"][:, None]
-        differs = (self._holds(objects, frame_aspect) != rows["inside"]) & shown
+        differs = self._holds(objects, frame_aspect) != rows["inside"]
+        flipped = False
         if self._waiting or np.count_nonzero(differs):
-            self._settle(time, differs, shown)
-        present = rows["inside"] & (time - rows["stay"] >= self._loiter) & objects.rows["confirmed"][:, None]
+            shown = objects.rows["shown"][:, None]
+            flipped = self._settle(time, differs & shown, shown)
+        if not (flipped or self._loitering or self._unsettled(objects)):
+            return ()
+        confirmed = objects.rows["confirmed"][:, None]
+        present = rows["inside"] & (time - rows["stay"] >= self._loiter) & confirmed
+        self._loitering = bool(np.count_nonzero(present) < np.count_nonzero(rows["inside"] & confirmed))
         changed = present != rows["present"]
         if not np.count_nonzero(changed):
             return ()
         rows["present"] = present
         return [int(row) for row in np.flatnonzero(changed.any(axis=1))]
 
-    def _settle(self, time: float, differs: Bools, shown: Bools) -> None:
-        """Let those in or out that have been on the other side for long enough."""
+    def _unsettled(self, objects: Objects) -> bool:
+        """Tell whether others are confirmed than when it was last seen who is present."""
+        confirmed = objects.rows["confirmed"].tobytes()
+        known, self._confirmed = self._confirmed, confirmed
+        return confirmed != known
+
+    def _settle(self, time: float, differs: Bools, shown: Bools) -> bool:
+        """Let those in or out that have been on the other side for long enough; tell whether any were."""
         rows = self.rows
         # A difference keeps its age while its object is not seen, and loses it once that is seen without.
         since = np.where(differs, np.minimum(rows["since"], time), np.where(shown, np.inf, rows["since"]))
         flips = differs & (time - since >= self._inertia)
-        if np.count_nonzero(flips):
+        flipped = bool(np.count_nonzero(flips))
+        if flipped:
             rows["inside"] ^= flips
             rows["stay"][flips] = np.where(rows["inside"], since, np.inf)[flips]
             since[flips] = np.inf
         rows["since"] = since
-        self._waiting = bool(np.isfinite(since).any())
+        self._waiting = bool(np.count_nonzero(np.isfinite(since)))
+        return flipped
 
     @property
     def occupied(self) -> Bools:
@@ -109,7 +131,8 @@ class Zones(Rows):
         holds = self._polygons.contain(objects.anchors(self._heights))
         if self._some_any:
             holds = np.where(self._any, self._polygons.touch(boxes), holds)
-        holds &= self._wanted[class_id]
+        if not self._every_class:
+            holds &= self._wanted[class_id]
         for index, shape in self._shapes:
             holds[:, index] &= shape.passes(class_id, boxes, frame_aspect)
         return holds

@@ -32,6 +32,8 @@ from vigil.sinks.messages import Messages
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from vigil.core.types import Detections, Float32, UInt8
 
 STAGES = ("schedule", "head", "filter", "tracker", "scene", "publish")
@@ -133,7 +135,7 @@ class _Bench:
         self._tracker = Tracker()
         self._messages = Messages("vigil", {MAIN_MODEL: Loaded("null", "null", "a bench")})
         self._names = [f"camera_{number}" for number in range(cameras)]
-        output = np.zeros((1, 4 + _CLASSES, _ANCHORS), np.float32)
+        output = _Output()
         self._answers = [_Answers(objects, seed, output) for seed in range(cameras)]
         metrics = Metrics()
         self._pipelines = [_pipeline(name, metrics) for name in self._names]
@@ -170,32 +172,43 @@ class _Bench:
         watch.stop("publish")
 
 
-class _Answers:
-    """Raw outputs `(1, 4 + classes, anchors)` of an engine that sees people walk."""
+class _Output:
+    """The memory `(1, 4 + classes, anchors)` that an engine writes every answer to: near at hand."""
 
-    def __init__(self, objects: int, seed: int, output: Float32) -> None:
-        """Write what the engine answers to `output`, which all cameras share."""
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        self._noise = np.zeros((1, 4 + _CLASSES, _ANCHORS), np.float32)
+        self._noise[0, :2] = rng.uniform(0, _SHAPE[1], (2, _ANCHORS))
+        self._noise[0, 2:4] = 8
+        self._noise[0, 4:] = rng.uniform(0, 0.02, (_CLASSES, _ANCHORS))
+        self._now = self._noise.copy()
+        self._anchors: NDArray[np.intp] = np.empty(0, np.intp)
+
+    def answer(self, anchors: NDArray[np.intp], columns: Float32) -> Float32:
+        """Return an answer with these columns `(n, 4 + classes)`; valid until the next one."""
+        self._now[0, :, self._anchors] = self._noise[0, :, self._anchors]
+        self._now[0, :, anchors] = columns
+        self._anchors = anchors
+        return self._now
+
+
+class _Answers:
+    """What an engine answers to a camera that sees people walk."""
+
+    def __init__(self, objects: int, seed: int, output: _Output) -> None:
         rng = np.random.default_rng(seed)
-        self._output, self._written = np.zeros_like(output), output
-        self._output[0, :2] = rng.uniform(0, _SHAPE[1], (2, _ANCHORS))
-        self._output[0, 2:4] = 8
-        self._output[0, 4:] = rng.uniform(0, 0.02, (_CLASSES, _ANCHORS))
+        self._output = output
+        self._columns = rng.uniform(0, 0.02, (objects, 4 + _CLASSES)).astype(np.float32)
         self._anchors = rng.choice(_ANCHORS, objects, replace=False)
         self._start = rng.uniform(0, (_SHAPE[1], _SHAPE[0]), (objects, 2))
         self._velocity = rng.normal(0, 12, (objects, 2))
-        self._size = rng.uniform((14, 30), (30, 72), (objects, 2))
-        self._score = rng.uniform(0.55, 0.9, objects)
+        self._columns[:, 2:4] = rng.uniform((14, 30), (30, 72), (objects, 2))
+        self._columns[:, 4] = rng.uniform(0.55, 0.9, objects)
 
     def at(self, now: float) -> Float32:
-        """Return the output at a time in seconds; valid until the next call."""
-        columns = self._output[0, :, self._anchors]
-        columns[:, :2] = (self._start + self._velocity * now) % (_SHAPE[1], _SHAPE[0])
-        columns[:, 2:4] = self._size
-        columns[:, 4] = self._score
-        self._output[0, :, self._anchors] = columns
-        # As an engine leaves it: written a moment ago, to memory that it uses for every answer.
-        self._written[:] = self._output
-        return self._written
+        """Return the output at a time in seconds; valid until the next call of any camera's."""
+        self._columns[:, :2] = (self._start + self._velocity * now) % (_SHAPE[1], _SHAPE[0])
+        return self._output.answer(self._anchors, self._columns)
 
 
 def _pipeline(name: str, metrics: Metrics) -> CameraPipeline:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter as Count
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -183,9 +182,10 @@ class CameraMetrics:
         """Count an inferred frame and its detections."""
         self._inferred.inc()
         self._inferences.add()
-        for class_id, number in Count(class_ids).items():
+        for class_id in set(class_ids):
             # An inference that was under way when the labels changed may still know others.
             if (series := self._detections.get(names[class_id])) is not None:
+                number = class_ids.count(class_id)
                 series.inc(number)
                 self._drift.count(names[class_id], number)
 

@@ -65,6 +65,18 @@ def test_without_inertia_the_first_confirmed_frame_counts() -> None:
     assert shown.show({1: RIGHT}).zones["gate"]["person"] == 0
 
 
+def test_who_takes_the_place_of_another_in_memory_is_counted() -> None:
+    """Somebody is confirmed in the zone in the frame after another left: he counts from that frame on."""
+    shown = film(inertia="0s")
+    for _ in range(3):
+        shown.show({1: RIGHT})
+    shown.show({1: RIGHT, 2: LEFT})
+    shown.show({2: LEFT})
+    assert inside(shown) == 0
+    shown.show({2: LEFT, 3: RIGHT})
+    assert inside(shown) == 1
+
+
 def test_loitering_takes_its_time() -> None:
     """Nobody counts before he has stayed so long; stepping out for a moment costs nothing."""
     shown = film(loiter="10s")
