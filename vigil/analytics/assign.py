@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     Indices = NDArray[np.integer[Any]]
 
 _NO_PAIR = -1
+_FEW = 32
+"""Pairs up to which plain Python sees faster than numpy that none rules another out."""
 
 
 def match(row: Indices, column: Indices, weight: Float64) -> NDArray[np.intp]:
@@ -27,8 +29,9 @@ def match(row: Indices, column: Indices, weight: Float64) -> NDArray[np.intp]:
     Pair `i` may join `row[i]` with `column[i]` for `weight[i]` > 0; no pair is given twice. Among equal
     matchings the choice depends on the order of the pairs alone.
     """
-    if not len(row):
-        return np.empty(0, np.intp)
+    count = len(row)
+    if count <= _FEW and len(set(row.tolist())) == count and len(set(column.tolist())) == count:
+        return np.arange(count)
     alone = (np.bincount(row)[row] == 1) & (np.bincount(column)[column] == 1)
     if np.count_nonzero(alone) == len(alone):
         return np.arange(len(row))

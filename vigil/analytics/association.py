@@ -108,7 +108,7 @@ def newcomers(seen: Candidates, taken: Bools, least: Float64, settings: TrackerS
 
     A detection on the very box of one that is taken, or of a better one, shows the same object.
     """
-    fresh = np.flatnonzero(~taken & (seen.confidence >= least[seen.camera]))
+    fresh: Rows = (~taken & (seen.confidence >= least[seen.camera])).nonzero()[0]
     if not len(fresh):
         return fresh
     one, other = pairs(seen.camera[fresh], seen.camera, len(least))
@@ -135,7 +135,7 @@ def _near(known: Known, seen: Candidates, cameras: int, settings: TrackerSetting
     box, detected = known.box[track], seen.box[detection]
     distance = np.square(box[:, :2] - detected[:, :2]) / spread[track]
     weight = overlap(box, detected, margin[track])
-    near = (weight >= settings.least_overlap) & (distance[:, 0] + distance[:, 1] < _GATE)
+    near = ((weight >= settings.least_overlap) & (distance[:, 0] + distance[:, 1] < _GATE)).nonzero()[0]
     return _Pairs(track[near], detection[near], weight[near])
 
 
@@ -144,10 +144,12 @@ def _meeting(known: Known, seen: Candidates, cameras: int, margin: Float64) -> t
     track, detection = pairs(known.camera, seen.camera, cameras)
     if len(track) <= _FEW_PAIRS:
         return track, detection
-    reach = known.box[:, 2] * 0.5 + 2 * margin[:, 0]
-    apart = np.abs(known.box[track, 0] - seen.box[detection, 0])
-    meeting = apart < reach[track] + seen.box[detection, 2] * 0.5
-    return track[meeting], detection[meeting]
+    centre, reach = known.box[:, 0], known.box[:, 2] * 0.5 + 2 * margin[:, 0]
+    left = seen.box[:, 0] - seen.box[:, 2] * 0.5
+    right = left + seen.box[:, 2]
+    meeting = ((centre + reach)[track] > left[detection]) & ((centre - reach)[track] < right[detection])
+    kept = meeting.nonzero()[0]
+    return track[kept], detection[kept]
 
 
 def _class_consistent(possible: _Pairs, known: Known, seen: Candidates, settings: TrackerSettings) -> _Pairs:

@@ -153,8 +153,12 @@ def overlap(one: Float64, other: Float64, margin: Float64 | float = 0.0) -> Floa
     C-BIoU (Yang et al. 2023, arXiv:2211.14317), which tells how near boxes are that do not touch.
     """
     apart = np.abs(one[:, :2] - other[:, :2])
-    side, other_side = one[:, 2:] + 2 * margin, other[:, 2:] + 2 * margin
-    shared = np.minimum(np.minimum(side, other_side), (side + other_side) * 0.5 - apart)
+    wider = 2 * margin
+    side, other_side = one[:, 2:] + wider, other[:, 2:] + wider
+    shared = (side + other_side) * 0.5
+    shared -= apart
+    np.minimum(shared, side, out=shared)
+    np.minimum(shared, other_side, out=shared)
     np.maximum(shared, 0.0, out=shared)
     both = shared[:, 0] * shared[:, 1]
     union = side[:, 0] * side[:, 1] + other_side[:, 0] * other_side[:, 1] - both

@@ -70,9 +70,9 @@ def correct(state: Float64, box: Float64, innovation: Float64 | None = None) -> 
 
     `innovation` is what `innovation_spread` says of them, where that is known already.
     """
-    position, velocity, spread, coupling, velocity_spread = state
     if innovation is None:
         innovation = innovation_spread(state)
+    position, velocity, spread, coupling, velocity_spread = state
     surprise = box - position
     gain, velocity_gain = spread / innovation, coupling / innovation
     position += gain * surprise
@@ -81,7 +81,8 @@ def correct(state: Float64, box: Float64, innovation: Float64 | None = None) -> 
     left = 1 - gain
     coupling *= left
     spread *= left
-    np.maximum(position[:, 2:], _LEAST_SIDE, out=position[:, 2:])
+    sides = position[:, 2:]
+    np.maximum(sides, _LEAST_SIDE, out=sides)
 
 
 def _noise(position: Float64, velocity: Float64) -> Float64:

@@ -118,9 +118,9 @@ class Tracker:
                 return [_NOTHING] * len(cameras)
             seen = gather(found, self._settings.low)
             rows, camera, dead = self._living(batch)
-            given = self._continue(batch, seen, rows, camera)
+            given, hit = self._continue(batch, seen, rows, camera)
             taken = np.zeros(len(seen), bool)
-            taken[given[given != NONE]] = True
+            taken[given[hit]] = True
             fresh = newcomers(seen, taken, batch.least("begin"), self._settings)
             if len(fresh):
                 rows = np.concatenate([rows, self._begin(batch, seen, fresh)])
@@ -163,8 +163,8 @@ class Tracker:
             backwards=min(elapsed) < 0,
         )
 
-    def _continue(self, batch: _Batch, seen: Candidates, rows: Rows, camera: Rows) -> Rows:
-        """Give the tracks their detections; return the row in `seen` (or `NONE`) of each."""
+    def _continue(self, batch: _Batch, seen: Candidates, rows: Rows, camera: Rows) -> tuple[Rows, Rows]:
+        """Give the tracks their detections; return the row in `seen` (or `NONE`) of each, and who has one."""
         table = self._table
         state = table.state.take(rows, axis=1)
         kalman.predict(state, batch.each(batch.elapsed, camera))
@@ -179,7 +179,7 @@ class Tracker:
         table.state[:, rows] = state
         times = batch.each(batch.now, camera[hit])
         table.note(rows[hit], seen.class_id[got], seen.confidence[got], times)
-        return given
+        return given, hit
 
     def _living(self, batch: _Batch) -> tuple[Rows, Rows, Rows]:
         """Return row and camera of the tracks, and the rows of those that were missed for too long.
