@@ -153,7 +153,7 @@ def engine(
 def overhead(
     *,
     cameras: Annotated[int, typer.Option(min=1, help="How many.")] = 16,
-    objects: Annotated[int, typer.Option(min=1, help="How many in every picture.")] = 10,
+    objects: Annotated[int, typer.Option(min=0, help="How many in every picture.")] = 10,
     as_json: AsJson = False,
 ) -> None:
     """Measure vigil's own CPU time per inferred frame, stage by stage."""

@@ -34,6 +34,7 @@ _GATE = 16.0
 _BUFFER = 0.3
 """Parts of a track's side by which its uncertainty may widen boxes, at most."""
 _FEW_PAIRS = 200
+"""Pairs up to which sieving them costs more than it spares, measured."""
 
 
 @dataclass(frozen=True, slots=True)

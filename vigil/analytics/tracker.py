@@ -16,7 +16,7 @@ import numpy as np
 from vigil.analytics import kalman
 from vigil.analytics.association import NONE, CameraSettings, Known, TrackerSettings, associate, newcomers
 from vigil.analytics.candidates import gather
-from vigil.analytics.tracks import Tracks
+from vigil.analytics.tracks import NOTHING, Tracks
 from vigil.analytics.tracktable import TrackTable
 
 if TYPE_CHECKING:
@@ -30,23 +30,10 @@ if TYPE_CHECKING:
 _SLOW = 2.5
 """Frame intervals that a track is kept for at least: two misses and some jitter."""
 _NO_DETECTION = np.array([NONE])
-"""What the last row of `seen` but one is followed by, so that `NONE` finds itself there."""
+"""Stands behind the places of all detections: there `NONE`, as an index, finds `NONE`."""
 _NOT_LOOKED = 30.0
 """Seconds without a look that do a track no harm: ten in which a quiet picture is spared, and twenty that an
 overload may make of a turn."""
-
-
-_NOTHING = Tracks(
-    tracker_id=np.empty(0, np.int32),
-    class_id=np.empty(0, np.int32),
-    xyxy=np.empty((0, 4), np.float32),
-    velocity=np.empty((0, 2), np.float32),
-    confidence=np.empty(0, np.float32),
-    hits=np.empty(0, np.int32),
-    first_seen=np.empty(0),
-    last_seen=np.empty(0),
-    detection=np.empty(0, np.int32),
-)
 
 
 @dataclass(slots=True)
@@ -115,7 +102,7 @@ class Tracker:
             batch = self._batch(cameras, times)
             if not any(map(len, found)) and not any(len(camera.rows) for camera in batch.cameras):
                 _keep(batch, np.empty(0, np.intp), [0] * (len(cameras) + 1))
-                return [_NOTHING] * len(cameras)
+                return [NOTHING] * len(cameras)
             seen = gather(found, self._settings.low)
             rows, camera, dead = self._living(batch)
             given, hit = self._continue(batch, seen, rows, camera)
@@ -225,7 +212,7 @@ class Tracker:
             last_seen=table.last_seen[rows],
             detection=index.astype(np.int32),
         )
-        return [every] if len(ends) == 2 else [_part(every, first, end) for first, end in pairwise(ends)]  # noqa: PLR2004 -- one camera
+        return [every] if len(ends) == 2 else [every.part(first, end) for first, end in pairwise(ends)]  # noqa: PLR2004 -- one camera
 
 
 def _rows(cameras: Sequence[_Camera]) -> tuple[Rows, Rows]:
@@ -242,20 +229,6 @@ def _ends(camera: Rows, cameras: int) -> list[int]:
         return [0, len(camera)]
     ends: list[int] = np.searchsorted(camera, np.arange(cameras + 1)).tolist()
     return ends
-
-
-def _part(tracks: Tracks, first: int, end: int) -> Tracks:
-    return Tracks(
-        tracks.tracker_id[first:end],
-        tracks.class_id[first:end],
-        tracks.xyxy[first:end],
-        tracks.velocity[first:end],
-        tracks.confidence[first:end],
-        tracks.hits[first:end],
-        tracks.first_seen[first:end],
-        tracks.last_seen[first:end],
-        tracks.detection[first:end],
-    )
 
 
 def _keep(batch: _Batch, rows: Rows, ends: list[int]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from vigil.core.types import Float32, Int32
@@ -41,3 +42,31 @@ class Tracks:
 
     def __len__(self) -> int:
         return len(self.tracker_id)
+
+    def part(self, first: int, end: int) -> Tracks:
+        """Return some of them, in the same memory."""
+        return Tracks(
+            self.tracker_id[first:end],
+            self.class_id[first:end],
+            self.xyxy[first:end],
+            self.velocity[first:end],
+            self.confidence[first:end],
+            self.hits[first:end],
+            self.first_seen[first:end],
+            self.last_seen[first:end],
+            self.detection[first:end],
+        )
+
+
+NOTHING: Final = Tracks(
+    tracker_id=np.empty(0, np.int32),
+    class_id=np.empty(0, np.int32),
+    xyxy=np.empty((0, 4), np.float32),
+    velocity=np.empty((0, 2), np.float32),
+    confidence=np.empty(0, np.float32),
+    hits=np.empty(0, np.int32),
+    first_seen=np.empty(0),
+    last_seen=np.empty(0),
+    detection=np.empty(0, np.int32),
+)
+"""No tracks at all."""
