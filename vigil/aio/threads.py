@@ -7,13 +7,21 @@ a system call would hang the shutdown with it.
 from __future__ import annotations
 
 import asyncio
+import logging
+import queue
+import socket
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+_LARGEST_BATCH = 1000
+"""Most items that a mailbox handles at once."""
 
 
 class Worker(Generic[T]):
@@ -117,3 +125,86 @@ class Signal:
     async def wait(self) -> None:
         """Wait until the flag is up."""
         await self._event.wait()
+
+
+class Mailbox(Generic[T]):
+    """A daemon thread that handles, in order, what any thread gives it: all that waits at a time.
+
+    `handle` is called with nothing whenever nothing has come for `idle` seconds. Not bounded by itself:
+    whoever puts looks at `waiting`.
+    """
+
+    def __init__(self, handle: Callable[[Sequence[T]], None], *, name: str, idle: float) -> None:
+        self._handle = handle
+        self._name = name
+        self._idle = idle
+        self._items: queue.SimpleQueue[T | None] = queue.SimpleQueue()
+        self._worker: Worker[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many items wait."""
+        return self._items.qsize()
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._worker = Worker(self._run, name=self._name)
+
+    def put(self, item: T) -> None:
+        """Have an item, which is not `None`, handled."""
+        self._items.put(item)
+
+    async def close(self, grace: float) -> bool:
+        """Have the rest handled and the thread ended; returns whether `grace` seconds were enough."""
+        self._items.put(None)
+        return self._worker is None or await self._worker.ended_within(grace)
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            batch = self._take()
+            going = None not in batch
+            try:
+                self._handle([item for item in batch if item is not None])
+            except Exception:  # a thread edge: what comes next is handled all the same
+                log.exception("%s: unexpected error", self._name)
+
+    def _take(self) -> list[T | None]:
+        batch: list[T | None] = []
+        with suppress(queue.Empty):
+            batch.append(self._items.get(timeout=self._idle))
+            while len(batch) < _LARGEST_BATCH:
+                batch.append(self._items.get_nowait())
+        return batch
+
+
+class Bell:
+    """Wakes a thread that waits in a selector for `fileno()`; a second ring before it is heard is free."""
+
+    def __init__(self) -> None:
+        self._near, self._far = socket.socketpair()
+        self._near.setblocking(False)
+        self._far.setblocking(False)
+        self._rung = False
+
+    def fileno(self) -> int:
+        """Return what becomes readable."""
+        return self._near.fileno()
+
+    def ring(self) -> None:
+        """Wake the thread, from any other."""
+        if not self._rung:
+            self._rung = True
+            with suppress(OSError):  # closed: nobody waits any more
+                self._far.send(b"!")
+
+    def hear(self) -> None:
+        """Be ready for the next ring; before looking at what it was rung for."""
+        with suppress(BlockingIOError):
+            self._near.recv(64)
+        self._rung = False
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self._near.close()
+        self._far.close()

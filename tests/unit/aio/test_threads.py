@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.fakes import PATIENCE, Gate
-from vigil.aio.threads import Post, Signal, Worker, call_in_thread
+from vigil.aio.threads import Bell, Mailbox, Post, Signal, Worker, call_in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 async def test_result_comes_back_from_a_named_daemon_thread() -> None:
@@ -163,3 +168,92 @@ def test_post_to_a_closed_loop_is_lost_quietly() -> None:
 
     asyncio.run(make())("too late")
     assert read == []
+
+
+async def test_mailbox_handles_all_that_waits_at_a_time() -> None:
+    """Items are handled in order on one thread; what comes while it is busy is handled together."""
+    gate, batches, names = Gate(), list[list[int]](), set[str]()
+
+    def handle(items: Sequence[int]) -> None:
+        names.add(threading.current_thread().name)
+        batches.append(list(items))
+        gate.pass_through()
+
+    box = Mailbox(handle, name="letters", idle=PATIENCE)
+    box.put(1)
+    box.start()
+    assert await asyncio.to_thread(gate.reached.wait, PATIENCE)
+    for number in (2, 3, 4):
+        box.put(number)
+    assert box.waiting == 3
+    gate.open()
+    assert await box.close(PATIENCE)
+    assert batches == [[1], [2, 3, 4]]
+    assert names == {"letters"}
+
+
+async def test_mailbox_looks_around_when_nothing_comes() -> None:
+    """After so much silence the handler is called with nothing."""
+    called = threading.Event()
+
+    def handle(items: Sequence[int]) -> None:
+        assert not items
+        called.set()
+
+    box = Mailbox(handle, name="letters", idle=0.01)
+    box.start()
+    assert await asyncio.to_thread(called.wait, PATIENCE)
+    assert await box.close(PATIENCE)
+
+
+async def test_mailbox_outlives_a_handler_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """A mistake in handling one batch is a traceback in the log, and the next batch is handled."""
+    handled: list[int] = []
+
+    def handle(items: Sequence[int]) -> None:
+        if 1 in items:
+            raise ValueError("odd")
+        handled.extend(items)
+
+    box = Mailbox(handle, name="letters", idle=PATIENCE)
+    box.start()
+    box.put(1)
+    async with asyncio.timeout(PATIENCE):
+        while "odd" not in caplog.text:
+            await asyncio.sleep(0)
+    box.put(2)
+    assert await box.close(PATIENCE)
+    assert handled == [2]
+    assert "letters: unexpected error" in caplog.text
+
+
+async def test_mailbox_that_hangs_is_left() -> None:
+    """Who closes waits no longer than the grace."""
+    gate = Gate()
+    box: Mailbox[int] = Mailbox(lambda _items: gate.pass_through(), name="letters", idle=PATIENCE)
+    box.start()
+    box.put(1)
+    assert not await box.close(0.0)
+    gate.open()
+
+
+def readable(bell: Bell) -> bool:
+    """Tell whether a selector would wake."""
+    return bool(select.select([bell], [], [], 0)[0])
+
+
+def test_bell_wakes_until_it_is_heard() -> None:
+    """Any number of rings are one; after it was heard the next one wakes again; a closed one is silent."""
+    bell = Bell()
+    assert not readable(bell)
+    bell.ring()
+    bell.ring()
+    assert readable(bell)
+    bell.hear()
+    assert not readable(bell)
+    bell.ring()
+    assert readable(bell)
+    bell.hear()
+    bell.hear()
+    bell.close()
+    bell.ring()
