@@ -62,6 +62,7 @@ async def run(setup: Setup) -> None:
         metrics,
         lambda command: obey(command, supervisor, profiles),
         retained=state_path(setup.path, setup.environ, "retained", ".sqlite"),
+        outbox=state_path(setup.path, setup.environ, "outbox", ".db"),
     )
     reload = Reload(setup.config, setup.load_again, supervisor, messaging, metrics, choice.pick, profile)
     reload.check_profiles(setup.config)

@@ -9,6 +9,7 @@ from vigil.aio.tasks import Backoff, keep_running
 from vigil.sinks.broker import HOST_KEY, PORT_KEY, EmbeddedBroker, check_free
 from vigil.sinks.messages import Messages
 from vigil.sinks.native import Native
+from vigil.sinks.outbox import Outbox, limits_of
 from vigil.sinks.publisher import MqttPublisher
 
 if TYPE_CHECKING:
@@ -37,25 +38,34 @@ class Messaging:
         on_command: Callable[[Command], None],
         *,
         retained: Path | None = None,
+        outbox: Path | None = None,
     ) -> None:
-        """`retained` is where an embedded broker keeps its retained messages, if it may."""
+        """`retained` is where an embedded broker keeps its retained messages, if it may.
+
+        `outbox` is the file where messages wait for the broker; without one they wait in memory.
+        """
         self._retained = retained
         self._settings = settings
         self._loaded = loaded
         self._bus = bus
         self._metrics = metrics
         self._on_command = on_command
+        self._outbox = Outbox(outbox, limits_of(settings), metrics)
         self._broker: EmbeddedBroker | None = None
         self._changed = asyncio.Event()
 
     async def start(self) -> None:
-        """Start the embedded broker, if one is wanted; raises `CannotStartError`."""
+        """Start the outbox and the embedded broker, if one is wanted; raises `CannotStartError`."""
         self._broker = self._embedded()
         if self._broker is not None:
             await self._broker.start()
+        self._outbox.start()
 
     async def stop(self) -> None:
-        """End the embedded broker, if there is one; it goes last, so that goodbyes are heard."""
+        """End the outbox and the embedded broker, which go last, so that goodbyes are heard."""
+        await asyncio.gather(self._outbox.close(), self._stop_broker())
+
+    async def _stop_broker(self) -> None:
         broker, self._broker = self._broker, None
         if broker is not None:
             await broker.stop()
@@ -64,7 +74,7 @@ class Messaging:
         """Publish until cancelled; `announce` has every camera told to a publisher that is new."""
         while True:
             await self._run_until_changed(announce)
-            await self.stop()
+            await self._stop_broker()
             # Started, and if need be started again, by its watch: a reload never ends vigil.
             self._broker = self._embedded()
 
@@ -79,6 +89,7 @@ class Messaging:
     def apply(self, settings: MqttConfig) -> None:
         """Say goodbye to the present broker and go on with the one of `settings`."""
         self._settings = settings
+        self._outbox.limit(limits_of(settings))
         self._changed.set()
 
     def _embedded(self) -> EmbeddedBroker | None:
@@ -118,6 +129,7 @@ class Messaging:
                 subscription,
                 self._metrics,
                 self._on_command,
+                self._outbox,
             )
             async with asyncio.TaskGroup() as group:
                 running = [group.create_task(publisher.run(), name="mqtt-publisher")]
@@ -125,6 +137,7 @@ class Messaging:
                     watch = keep_running(self._broker.run_once, name="broker", backoff=_BROKER_BACKOFF)
                     running.append(group.create_task(watch, name="broker"))
                 announce()
+                publisher.announced()
                 await self._changed.wait()
                 for task in running:
                     task.cancel()

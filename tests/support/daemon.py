@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -55,7 +56,9 @@ def clean_environ(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         for name, value in os.environ.items()
         if (name in _KEPT or not name.startswith("VIGIL_")) and name not in _SYSTEMD
     }
-    return {**kept, "PYTHONUNBUFFERED": "1", "COLUMNS": "200", **(extra or {})}
+    # Each configuration has files of its own there; tests leave nothing in anybody's home.
+    state = {"VIGIL_STATE": str(Path(tempfile.gettempdir(), "vigil-tests"))}
+    return {**kept, **state, "PYTHONUNBUFFERED": "1", "COLUMNS": "200", **(extra or {})}
 
 
 class DaemonProcess:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from vigil.core.events import Crossings, Totals
 from vigil.ledger import Ledger, ledger_path
+from vigil.statefile import state_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,3 +97,12 @@ def test_folder_comes_from_the_environment(environ: Mapping[str, str], folder: s
     other = ledger_path(Path("/etc/vigil/b.yaml"), environ)
     assert (None if path is None else str(path.parent)) == folder
     assert path is None or path != other
+
+
+def test_outbox_lies_beside_the_totals() -> None:
+    """Both files of a configuration have one name but for their kind."""
+    environ, config = {"VIGIL_STATE": "/state"}, Path("/etc/vigil/a.yaml")
+    totals, outbox = ledger_path(config, environ), state_path(config, environ, "outbox", ".db")
+    assert totals is not None
+    assert outbox == totals.with_name(totals.name.replace("totals", "outbox")).with_suffix(".db")
+    assert state_path(config, {}, "outbox", ".db") is None

@@ -34,6 +34,11 @@ class Subscription(Generic[T]):
         self._items.append(item)
         self._arrived.set()
 
+    @property
+    def waiting(self) -> int:
+        """How many messages wait."""
+        return len(self._items)
+
     def drain(self) -> list[T]:
         """Return all that waits, and leave nothing."""
         items = list(self._items)

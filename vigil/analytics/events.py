@@ -40,6 +40,8 @@ class Story:
     label: str
     zones: tuple[str, ...]
     entered: tuple[str, ...]
+    told: int = 0
+    """Messages so far."""
 
     def move(self, zones: tuple[str, ...]) -> None:
         """Note the zones that the object is in now."""
@@ -134,6 +136,7 @@ class Chronicle(Rows):
     def _tell(self, kind: EventType, time: float, row: int, story: Story) -> Event:
         objects, top = self._objects.rows, float(self.rows["top"][row])
         self.rows["told"][row], self.rows["told_top"][row], self.rows["news"][row] = time, top, False
+        story.told += 1
         return Event(
             id=story.id,
             type=kind,
@@ -150,4 +153,5 @@ class Chronicle(Rows):
             path=self._paths.of(row, self._objects),
             track_id=int(objects["track"][row]),
             has_snapshot=self._views.quality(row) > 0,
+            number=story.told,
         )

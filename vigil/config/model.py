@@ -37,10 +37,12 @@ from vigil.config.profiles import AUTO, NONE, LocationConfig, Schedule, part_of
 from vigil.config.section import Section
 from vigil.config.units import (
     NO_BOOLEAN,
+    Age,
     CameraName,
     Confidence,
     Count,
     Duration,
+    ExistingFile,
     Fraction,
     Port,
     SecretFile,
@@ -179,6 +181,43 @@ class EmbeddedConfig(Section):
         return host
 
 
+class TlsConfig(Section):
+    """How the broker and vigil prove who they are; the broker's certificate and name are always checked."""
+
+    ca_file: ExistingFile | None = Field(
+        default=None,
+        description="Certificates (PEM) of who vouches for the broker; null trusts whom the system trusts.",
+    )
+    certificate_file: ExistingFile | None = Field(
+        default=None, description="vigil's own certificate (PEM), for a broker that asks for one."
+    )
+    key_file: ExistingFile | None = Field(
+        default=None, description="The private key of `certificate_file` (PEM, without a passphrase)."
+    )
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> TlsConfig:
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise wrong("needs both `certificate_file` and `key_file`, or none of them")
+        return self
+
+
+class OutboxConfig(Section):
+    """What waits for a broker that is away; the oldest goes first when it becomes too much."""
+
+    size: Size = Field(
+        default="100MB",
+        validate_default=True,
+        description="Most that may wait, payloads and topics together.",
+    )
+    age: Age = Field(default="7d", validate_default=True, description="Longest that an event may wait.")
+
+
+def _protocol(value: object) -> object:
+    """Read the YAML number 5 as the word."""
+    return str(value) if type(value) is int else value
+
+
 class MqttConfig(_WithPassword):
     """The broker that results go to."""
 
@@ -193,13 +232,39 @@ class MqttConfig(_WithPassword):
         Field(json_schema_extra={"x-expects": "a topic without + and #, with no / at its start or end"}),
     ] = Field(default="vigil", description="First part of every topic.")
     client_id: Text | None = Field(
-        default=None, description="The client's name at the broker, one of a kind; null makes one up."
+        default=None,
+        description="vigil's name at the broker, one of a kind; null makes one up and keeps it.",
     )
     keepalive: Timeout = Field(
         default="30s",
         validate_default=True,
         description="Longest silence before the broker is asked for a sign.",
     )
+    protocol: Annotated[Literal["auto", "3.1.1", "5"], BeforeValidator(_protocol)] = Field(
+        default="auto",
+        description="MQTT's version; `auto` is 5, and 3.1.1 for a broker that does not know it.",
+    )
+    transport: Literal["tcp", "websocket"] = Field(
+        default="tcp", description="What carries MQTT; with `tls` a WebSocket is wss."
+    )
+    websocket_path: Annotated[
+        str,
+        StringConstraints(pattern=r"^/\S*$"),
+        Field(json_schema_extra={"x-expects": "a path that begins with /, such as /mqtt"}),
+    ] = Field(default="/mqtt", description="Path of the WebSocket at the broker.")
+    tls: TlsConfig | None = Field(
+        default=None, description="TLS to the broker; `{}` is TLS with the system's authorities, null none."
+    )
+    outbox: OutboxConfig = Field(
+        default_factory=OutboxConfig, description="Events that wait for a broker that is away."
+    )
+
+    @model_validator(mode="after")
+    def _needs_a_broker(self) -> MqttConfig:
+        """Refuse what the embedded broker cannot do: it listens on TCP alone."""
+        if self.host is None and (self.tls is not None or self.transport != "tcp"):
+            raise wrong("has `tls` or `transport` for the embedded broker, which has neither; add `host`")
+        return self
 
     @field_validator("password")
     @classmethod

@@ -16,6 +16,8 @@ SECTIONS = {
     "mqtt": ("mqtt",),
     "mqtt.embedded": ("mqtt", "embedded"),
     "mqtt.embedded.users.<name>": ("mqtt", "embedded", "users", "<name>"),
+    "mqtt.tls": ("mqtt", "tls"),
+    "mqtt.outbox": ("mqtt", "outbox"),
     "http": ("http",),
     "commands": ("commands",),
     "log": ("log",),

@@ -142,6 +142,7 @@ Fraction: TypeAlias = Annotated[float, Field(ge=0.01, le=1), NO_BOOLEAN]
 Port: TypeAlias = Annotated[int, Field(ge=1, le=65535), NO_BOOLEAN]
 Duration: TypeAlias = Annotated[float, DurationRange("0s", "30d")]
 Timeout: TypeAlias = Annotated[float, DurationRange("100ms", "1h")]
+Age: TypeAlias = Annotated[float, DurationRange("1m", "365d")]
 Size: TypeAlias = Annotated[int, SizeRange("1KB", "1GB")]
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 CameraName: TypeAlias = Annotated[
@@ -179,6 +180,15 @@ def _readable(path: Path) -> Path:
 
 
 SecretFile: TypeAlias = Annotated[Path, AfterValidator(beside_file), AfterValidator(_readable)]
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise wrong("is no file; name one that is there")
+    return path
+
+
+ExistingFile: TypeAlias = Annotated[Path, AfterValidator(beside_file), AfterValidator(_existing)]
 
 
 def _auto_or_number(value: object) -> str:

@@ -6,7 +6,7 @@ detections'. Times are those of the frames, in Unix seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -65,6 +65,13 @@ class Event:
     track_id: int
     has_snapshot: bool = False
     has_clip: bool = False
+    number: int = 1
+    """Counts the messages of this event: 1 is `new`."""
+
+    def ended(self) -> Event:
+        """Return the end that is told if nothing more is ever heard of the object."""
+        last = self.path[-1].time if self.path else self.start_time
+        return replace(self, type=EventType.END, end_time=last, number=self.number + 1)
 
 
 @dataclass(frozen=True, slots=True)

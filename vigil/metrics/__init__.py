@@ -36,7 +36,7 @@ _LATENCY = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1.0
 _INFERENCE = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
 _BATCH = (1, 2, 4, 8, 16, 32, 64)
 
-MQTT_DROPS = ("disconnected", "slow_broker")
+MQTT_DROPS = ("disconnected", "slow_broker", "refused")
 OUTBOX_DROPS = ("size", "age")
 """Why an event that waits for the broker is given up: too many wait, or it has waited too long."""
 SNAPSHOT_DROPS = ("busy", "unreadable")

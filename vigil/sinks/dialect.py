@@ -20,7 +20,7 @@ class Message:
     """One MQTT message.
 
     What is retained is kept, and said again on every connect; an empty payload takes it back. What is
-    `durable` is delivered at least once, in order. All else is said now or never.
+    `durable` is delivered at least once, in order, over restarts and crashes. All else is said now or never.
     """
 
     topic: str
@@ -28,6 +28,13 @@ class Message:
     qos: int = 0
     retain: bool = False
     durable: bool = False
+    story: str = ""
+    """Names what a durable message is about, one of a kind among all dialects."""
+    last_words: bytes | None = None
+    """What ends the story, said on the same topic at the next start if vigil dies before a durable message
+    of the same `story` has none."""
+    stays: bool = False
+    """Nothing is said: what the broker may retain under the topic from before this start is still right."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import numpy as np
 import orjson
 
 from vigil import __version__
+from vigil.core.events import EventType
 from vigil.core.settings import WORDS, camera_command, payload_of, value_of_payload
 from vigil.core.types import (
     MAIN_MODEL,
@@ -172,26 +173,15 @@ class Messages:
 
     def event(self, event: Event) -> Message:
         """Return an event as it is now: `new`, `update` or `end`."""
-        x1, y1, x2, y2 = (round(side) for side in event.box)
-        payload = {
-            "id": event.id,
-            "type": event.type.value,
-            "camera": event.camera,
-            "label": event.label,
-            "score": round(event.score, 4),
-            "top_score": round(event.top_score, 4),
-            "start_time": round(event.start_time, 4),
-            "end_time": None if event.end_time is None else round(event.end_time, 4),
-            "bbox": {"x1": x1, "y1": y1, "x2": x2, "y2": y2},
-            "zones": event.zones,
-            "entered_zones": event.entered_zones,
-            "stationary": event.stationary,
-            "path": [[round(point.time, 3), round(point.x, 4), round(point.y, 4)] for point in event.path],
-            "track_id": event.track_id,
-            "has_snapshot": event.has_snapshot,
-            "has_clip": event.has_clip,
-        }
-        return Message(f"{self._prefix}/{event.camera}/events", _json(payload), 1, durable=True)
+        last = None if event.type is EventType.END else _json(_event(event.ended()))
+        return Message(
+            f"{self._prefix}/{event.camera}/events",
+            _json(_event(event)),
+            qos=1,
+            durable=True,
+            story=f"vigil/{event.id}",
+            last_words=last,
+        )
 
     def detections(self, result: Result) -> Message:
         """Return the boxes of one inferred frame."""
@@ -231,6 +221,29 @@ class Messages:
 def _camera_stats(stats: CameraStats) -> dict[str, Any]:
     return {
         name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(stats).items()
+    }
+
+
+def _event(event: Event) -> dict[str, Any]:
+    x1, y1, x2, y2 = (round(side) for side in event.box)
+    return {
+        "id": event.id,
+        "message_id": f"{event.id}-{event.number}",
+        "type": event.type.value,
+        "camera": event.camera,
+        "label": event.label,
+        "score": round(event.score, 4),
+        "top_score": round(event.top_score, 4),
+        "start_time": round(event.start_time, 4),
+        "end_time": None if event.end_time is None else round(event.end_time, 4),
+        "bbox": {"x1": x1, "y1": y1, "x2": x2, "y2": y2},
+        "zones": event.zones,
+        "entered_zones": event.entered_zones,
+        "stationary": event.stationary,
+        "path": [[round(point.time, 3), round(point.x, 4), round(point.y, 4)] for point in event.path],
+        "track_id": event.track_id,
+        "has_snapshot": event.has_snapshot,
+        "has_clip": event.has_clip,
     }
 
 

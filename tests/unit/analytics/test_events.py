@@ -44,6 +44,26 @@ def test_the_end_says_when_it_was_seen_last() -> None:
     assert film.last.counts["person"] == 0
 
 
+def test_messages_of_an_event_are_numbered() -> None:
+    """Each event counts its messages from 1, so that a subscriber knows one that it has had."""
+    film = Film(ZONES)
+    for x in (0.7, 0.3):
+        film.show({1: standing(x, 0.6), 2: standing(0.2, 0.3)}, 2)
+    film.close()
+    numbers = {track: [e.number for e in film.events if e.track_id == track] for track in (1, 2)}
+    assert numbers == {1: [1, 2, 3], 2: [1, 2]}
+
+
+def test_an_event_can_be_ended_by_what_is_known() -> None:
+    """The end that is told after a crash has the last time that its object was seen, and the next number."""
+    film = Film()
+    film.show({1: standing(0.3, 0.6)}, 2)
+    [begun] = film.events
+    end = begun.ended()
+    assert (end.type, end.id, end.number) == (EventType.END, begun.id, 2)
+    assert end.end_time == begun.path[-1].time >= begun.start_time
+
+
 def test_zones_are_told_in_the_order_of_entering() -> None:
     """Every change of zone is an update; zones that were left stay in `entered_zones`."""
     film = Film(ZONES)

@@ -253,6 +253,29 @@ def test_variables_in_texts(loaded: Loader) -> None:
     assert config.http.max_upload == 2_000_000
 
 
+@pytest.mark.parametrize(
+    ("mqtt", "expected"),
+    [
+        ("{host: a, protocol: 4}", "mqtt.protocol: 4 is none of the choices; write auto, 3.1.1 or 5"),
+        ("{host: a, tls: {ca_file: no.pem}}", 'mqtt.tls.ca_file: "no.pem" is no file'),
+        ("{host: a, tls: {key_file: vigil.yaml}}", "needs both `certificate_file` and `key_file`"),
+        ("{tls: {}}", "has `tls` or `transport` for the embedded broker, which has neither; add `host`"),
+        ("{transport: websocket}", "for the embedded broker"),
+        ("{websocket_path: mqtt}", '"mqtt" has characters that cannot stand here; write a path that begins'),
+        ("{outbox: {age: 1s}}", '"1s" is out of range; write a duration from 1m to 365d'),
+    ],
+)
+def test_connections_are_checked(problems: Reporter, mqtt: str, expected: str) -> None:
+    """What cannot be had of a broker, or is half a pair, is told with what would be right."""
+    [line] = problems(f"mqtt: {mqtt}\n{CAMERA}")
+    assert expected in line
+
+
+def test_version_of_mqtt_may_be_a_number(loaded: Loader) -> None:
+    """YAML reads 5 as a number, which is the word all the same."""
+    assert loaded(f"mqtt: {{host: a, protocol: 5}}\n{CAMERA}").mqtt.protocol == "5"
+
+
 def test_missing_variables_are_named(problems: Reporter) -> None:
     """An unset variable is one problem that names it; a `${` without a name says how to write one."""
     text = 'mqtt: {port: "${PORT}", host: "${}"}\n' + CAMERA

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from tests.support.fakes import LOADED, MODEL, boxes, topics
+from tests.support.fakes import LOADED, MODEL, boxes, event, topics
 from vigil import __version__
+from vigil.core.events import EventType
 from vigil.core.types import (
     Action,
     CameraCommand,
@@ -192,6 +193,17 @@ def test_counts_are_told_together_and_one_by_one() -> None:
         "home/vigil/drive/objects/person": b"2",
         "home/vigil/drive/objects/cell_phone": b"0",
     }
+
+
+def test_event_says_how_it_ends_if_nothing_follows() -> None:
+    """What is told of an event is durable, has an id of its own, and the words that end it after a crash."""
+    new = MESSAGES.event(event())
+    assert (new.durable, new.qos, new.retain, new.story) == (True, 1, False, "vigil/01J")
+    told, last = json.loads(new.payload), json.loads(new.last_words or b"")
+    assert (told["type"], told["message_id"]) == ("new", "01J-1")
+    assert (last["type"], last["message_id"], last["end_time"]) == ("end", "01J-2", told["start_time"])
+    end = MESSAGES.event(event(EventType.END))
+    assert (end.story, end.last_words) == (new.story, None)
 
 
 def test_detections_follow_the_contract() -> None:

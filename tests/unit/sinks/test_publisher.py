@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -36,15 +37,18 @@ from vigil.core.types import (
 )
 from vigil.metrics import Metrics
 from vigil.sinks.dialect import Message
+from vigil.sinks.journal import Limits
 from vigil.sinks.messages import Messages
-from vigil.sinks.mqtt import BrokerError
 from vigil.sinks.native import Native
+from vigil.sinks.outbox import AtOnce, Outbox
 from vigil.sinks.publisher import MqttPublisher
+from vigil.sinks.wire import BrokerError, RivalError, UnknownVersionError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from vigil.core.types import Command
+    from vigil.sinks.dialect import Dialect
 
 pytestmark = pytest.mark.looptime
 
@@ -65,6 +69,9 @@ class FakeSession:
         self.wanted: list[str] = []
         self.said: list[Message] = []
         self.closed = False
+        self.mute = False
+        self.unknown = False
+        self.farewell = BrokerError("the connection is lost")
         self.drained_for: float | None = None
         self._refuses = refuses
         self._lost = asyncio.Event()
@@ -72,6 +79,8 @@ class FakeSession:
     async def open(self) -> None:
         """Connect, or not."""
         await asyncio.sleep(0.01)
+        if self.unknown:
+            raise UnknownVersionError("what is that?")
         if self._refuses:
             raise BrokerError("refused")
 
@@ -79,14 +88,21 @@ class FakeSession:
         """Note."""
         self.wanted.append(topic_filter)
 
-    def publish(self, message: Message) -> None:
-        """Note."""
+    def publish(self, message: Message, done: Callable[[], None] | None = None) -> None:
+        """Note; it is acknowledged at once, unless the broker is `mute`."""
         assert not self.closed, f"{message} was published after the end"
         self.said.append(message)
+        if done is not None and not self.mute:
+            done()
 
-    async def lost(self) -> None:
+    def publish_frame(self, message: Message) -> None:
+        """Note."""
+        self.publish(message)
+
+    async def lost(self) -> BrokerError:
         """Wait for `lose`."""
         await self._lost.wait()
+        return self.farewell
 
     def lose(self) -> None:
         """Lose the connection."""
@@ -115,10 +131,17 @@ def introduced(camera: str, *labels: str) -> CameraIntroduced:
 class Stage:
     """A publisher for the cameras `drive` (people and phones) and `attic` (disabled)."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        outbox: Outbox | None = None,
+        dialect: Dialect | None = None,
+    ) -> None:
+        self.unknown = False
         self.sessions: list[FakeSession] = []
         self.commands: list[Command] = []
         self.refusals = 0
+        self.names: list[tuple[str, str]] = []
         self.metrics = Metrics()
         self.bus: Bus[BusMessage] = Bus()
         monkeypatch.setattr("vigil.sinks.publisher.Session", self._session)
@@ -126,10 +149,11 @@ class Stage:
             MqttConfig(host="broker"),
             ("broker", 1883),
             MESSAGES.daemon_status(online=False),
-            [Native(MESSAGES)],
+            [dialect or Native(MESSAGES)],
             self.bus.subscribe("mqtt"),
             self.metrics,
             self.commands.append,
+            outbox,
         )
         for camera, labels in LABELS.items():
             self.metrics.add_camera(camera)
@@ -170,9 +194,12 @@ class Stage:
         will: Message,
         metrics: Metrics,
         on_message: Callable[[Message], None],
+        **who: str,
     ) -> FakeSession:
+        self.names.append((who["client_id"], who["protocol"]))
         assert (settings.host, address, metrics) == ("broker", ("broker", 1883), self.metrics)
         self.sessions.append(FakeSession(will, on_message, refuses=len(self.sessions) < self.refusals))
+        self.sessions[-1].unknown = self.unknown and who["protocol"] == "5"
         return self.sessions[-1]
 
 
@@ -401,16 +428,157 @@ async def test_zones_and_lines_that_are_gone_are_taken_back(stage: Stage) -> Non
 
 
 async def test_events_are_said_once_and_not_retained(stage: Stage) -> None:
-    """An event is a message of its own; one of a camera that is gone, or for no broker, is not said."""
+    """An event is a message of its own; one of a camera that is gone is not said."""
     async with stage.playing():
         (said,) = await stage.tell(event())
         assert (said.topic, said.qos, said.retain) == ("vigil/drive/events", 1, False)
         assert json.loads(said.payload)["type"] == "new"
         assert await stage.tell(event(camera="cellar"), MotionChanged("cellar", on=True)) == []
+
+
+async def test_events_wait_for_the_broker(stage: Stage) -> None:
+    """What happens while the broker is away is said after the state when it is back, in order, and once."""
+    async with stage.playing():
+        await stage.tell(ONLINE, event())
         stage.sessions[0].lose()
         await asyncio.sleep(0.1)
-        await stage.tell(event())
-        assert stage.value("mqtt_dropped_total", reason="disconnected") == 1
+        await stage.tell(event(EventType.UPDATE), event(EventType.END))
+        await asyncio.sleep(60)
+        assert kinds(stage.sessions[0].said) == ["new"]
+        said = stage.sessions[1].said
+        assert kinds(said) == ["update", "end"]
+        assert [message.topic for message in said[-2:]] == ["vigil/drive/events"] * 2
+        assert stage.value("mqtt_dropped_total", reason="disconnected") == 0
+
+
+async def test_unanswered_events_are_said_again(stage: Stage) -> None:
+    """An event that the broker never acknowledged is said again, just as it was, on the next connection."""
+    async with stage.playing():
+        stage.sessions[0].mute = True
+        (first,) = await stage.tell(event())
+        stage.sessions[0].lose()
+        await asyncio.sleep(60)
+        assert stage.sessions[1].said[-1] == first
+        assert stage.value("outbox_pending") == 0
+
+
+def kinds(messages: Iterable[Message]) -> list[str]:
+    """Return the types of the events among messages."""
+    return [json.loads(each.payload)["type"] for each in messages if each.topic.endswith("/events")]
+
+
+class Leftovers(Outbox):
+    """An outbox in memory whose broker was left with topics by an earlier start."""
+
+    def __init__(self, *topics: str) -> None:
+        super().__init__(None, Limits(size=10**6, age=3600.0), Metrics(), AtOnce)
+        self.start()
+        for topic in topics:
+            self.said("broker:1883", topic)
+
+
+async def test_what_an_earlier_start_said_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once all has been said, retained topics that nobody says any more are cleared, and then forgotten."""
+    left = Leftovers("vigil/cellar/status", "old/drive/status", "vigil/drive/status")
+    stage = Stage(monkeypatch, left)
+    async with stage.playing():
+        assert {topic for topic, payload in topics(stage.sessions[0].said).items() if not payload} == set()
+        stage.publisher.announced()
+        await asyncio.sleep(0.1)
+        said = topics(stage.sessions[0].said)
+        assert said["vigil/cellar/status"] == said["old/drive/status"] == b""
+        assert said["vigil/drive/status"] == b"offline"
+        known = await left.topics("broker:1883")
+        assert "vigil/drive/objects/person" in known, "the next start has to know"
+        assert not known & {"vigil/cellar/status", "old/drive/status"}
+
+
+async def test_nothing_is_taken_back_before_all_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Topics of cameras that are still to be told of on the bus are not cleared."""
+    stage = Stage(monkeypatch, Leftovers("vigil/attic/status", "vigil/cellar/status"))
+    stage.publisher.announced()
+    async with stage.playing():
+        said = [message for message in stage.sessions[0].said if not message.payload]
+        assert [message.topic for message in said] == ["vigil/cellar/status"]
+
+
+async def test_broker_that_is_away_hears_later_what_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leftover stays known until a broker has acknowledged that it is gone."""
+    left = Leftovers("vigil/cellar/status")
+    stage = Stage(monkeypatch, left)
+    async with stage.playing():
+        stage.sessions[0].mute = True
+        stage.publisher.announced()
+        await asyncio.sleep(0.1)
+        assert "vigil/cellar/status" in await left.topics("broker:1883")
+        stage.sessions[0].lose()
+        await asyncio.sleep(60)
+        assert topics(stage.sessions[1].said)["vigil/cellar/status"] == b""
+        assert "vigil/cellar/status" not in await left.topics("broker:1883")
+
+
+class Careful(Native):
+    """A vocabulary with a topic that is said rarely and right for longer than vigil runs."""
+
+    def opening(self) -> list[Message]:
+        """Leave a picture from before this start where it is."""
+        return [*super().opening(), Message("vigil/drive/picture", b"", retain=True, stays=True)]
+
+
+async def test_what_stays_is_not_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A topic of which a dialect says that it stays is neither said nor cleared."""
+    left = Leftovers("vigil/drive/picture")
+    stage = Stage(monkeypatch, left, Careful(MESSAGES))
+    async with stage.playing():
+        stage.publisher.announced()
+        await asyncio.sleep(1)
+    assert "vigil/drive/picture" not in topics(stage.sessions[0].said)
+
+
+async def test_name_stays_over_connections(stage: Stage) -> None:
+    """Every connection has the same name, so that a broker ends an old one before its will can do harm."""
+    async with stage.playing():
+        stage.sessions[0].lose()
+        await asyncio.sleep(60)
+    (first, again) = stage.names
+    assert first == again == (first[0], "5")
+    assert first[0].startswith("vigil-")
+
+
+async def test_broker_of_another_version_is_spoken_to_in_it(stage: Stage) -> None:
+    """A broker that does not know MQTT 5 is asked with 3.1.1 at once, without a line in the log."""
+    stage.unknown = True
+    async with stage.playing():
+        assert [protocol for _name, protocol in stage.names] == ["5", "3.1.1"]
+        assert [session.closed for session in stage.sessions] == [True, False]
+        assert stage.value("mqtt_connected") == 1
+
+
+@pytest.mark.parametrize("farewell", [RivalError("another"), BrokerError("closed")])
+async def test_rival_of_the_same_name_is_one_line(
+    stage: Stage, caplog: pytest.LogCaptureFixture, farewell: BrokerError
+) -> None:
+    """Somebody who takes the name over and over is told once, with the key to change, and tried rarely.
+
+    A broker of MQTT 3.1.1 gives no reason: three short connections in a row are one.
+    """
+    caplog.set_level(logging.INFO)
+
+    async def fight() -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            stage.sessions[-1].farewell = farewell
+            stage.sessions[-1].lose()
+
+    async with stage.playing():
+        fighting = asyncio.ensure_future(fight())
+        await asyncio.sleep(1800)
+        fighting.cancel()
+    assert len(stage.sessions) < 40
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    rivals = [line for line in told if "another" in line]
+    assert len(rivals) == 1
+    assert len(caplog.records) <= 6
 
 
 async def test_last_words_of_the_others_come_before_the_goodbye(stage: Stage) -> None:
