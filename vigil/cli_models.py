@@ -1,7 +1,8 @@
-"""`vigil models export`, `verify` and `bench`, and `vigil bench engine`: commands that measure engines."""
+"""`vigil models export`, `verify` and `bench`, and `vigil bench …`: commands that measure."""
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 from pathlib import Path
@@ -177,6 +178,35 @@ def overhead(
     table.add_row("[bold]together", f"[bold]{found.python_ms:.3f}")
     table.add_row("tracker, in batches of 32", f"{found.tracker_ms:.3f}")
     table.add_row("motion check", f"{found.motion_ms:.3f}")
+    out.print(table)
+
+
+@bench.command()
+def mqtt(
+    *,
+    messages: Annotated[int, typer.Option(min=1000, help="How many in a turn.")] = 20_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each way.")] = 3,
+    protocol: Annotated[str, typer.Option(help="Version of MQTT: 3.1.1 or 5.")] = "3.1.1",
+    host: Annotated[str | None, typer.Option(help="A broker; else a mosquitto is started.")] = None,
+    port: Annotated[int, typer.Option(help="The broker's port.")] = 1883,
+    as_json: AsJson = False,
+) -> None:
+    """Measure publishing to a broker: messages a second, and this process's CPU time for each."""
+    from vigil.bench.mqtt import WAYS, measure_mqtt  # noqa: PLC0415 -- as in `export`
+
+    if protocol not in {"3.1.1", "5"}:
+        raise typer.BadParameter("the version is 3.1.1 or 5")
+    broker = None if host is None else (host, port)
+    with frame_bar(f"{messages} messages, {rounds * len(WAYS)} turns") as tick:
+        found = asyncio.run(measure_mqtt(broker, protocol, messages, rounds, tick))
+    if as_json:
+        figures = {way: dataclasses.asdict(each) for way, each in found.items()}
+        out.print_json(data={"protocol": protocol, **figures})
+        return
+    table = Table("way", "messages/s", "CPU us/message", "bytes", box=None, header_style="bold")
+    for way, each in found.items():
+        rate, cost = f"{each.messages_per_second:,.0f}", f"{each.cpu_us_per_message:.1f}"
+        table.add_row(way, rate, cost, str(each.payload_bytes))
     out.print(table)
 
 
