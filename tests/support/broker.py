@@ -24,13 +24,18 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def mosquitto(port: int | None = None) -> AsyncIterator[int]:
-    """Run a mosquitto without persistence; gives its port."""
+async def mosquitto(port: int | None = None, *settings: str, killed: bool = False) -> AsyncIterator[int]:
+    """Run a mosquitto, without persistence unless the lines of `settings` want it; gives its port.
+
+    At the end it is asked to stop, or `killed`. `settings` come after the listener's line.
+    """
     program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
     port = port or free_port()
     with tempfile.TemporaryDirectory() as folder:
         configuration = Path(folder, "mosquitto.conf")
-        configuration.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+        anyone = () if "allow_anonymous false" in settings else ("allow_anonymous true",)
+        lines = (f"listener {port} 127.0.0.1", *anyone, *settings)
+        configuration.write_text("\n".join(lines) + "\n")
         process = await asyncio.create_subprocess_exec(
             program, "-c", str(configuration), stderr=asyncio.subprocess.DEVNULL
         )
@@ -38,7 +43,7 @@ async def mosquitto(port: int | None = None) -> AsyncIterator[int]:
             await listening(port)
             yield port
         finally:
-            process.terminate()
+            process.kill() if killed else process.terminate()
             await process.wait()
 
 
@@ -71,9 +76,12 @@ class Recorder:
 
 @asynccontextmanager
 async def recorder(
-    port: int, topics: str = "#", login: tuple[str, str] | None = None
+    port: int, topics: str = "#", login: tuple[str, str] | None = None, *, name: str = ""
 ) -> AsyncIterator[Recorder]:
-    """Subscribe to a broker on 127.0.0.1; fails at the end for what vigil must not say."""
+    """Subscribe to a broker on 127.0.0.1; fails at the end for what vigil must not say.
+
+    One with a `name` gets later what it misses while it is away.
+    """
     heard = Recorder()
 
     def remember(_client: Client, _data: Any, message: MQTTMessage) -> None:
@@ -82,7 +90,7 @@ async def recorder(
         if message.retain:
             heard.retained.add(message.topic)
 
-    client = Client(CallbackAPIVersion.VERSION2)
+    client = Client(CallbackAPIVersion.VERSION2, client_id=name, clean_session=not name)
     client.on_message = remember
     if login is not None:
         client.username_pw_set(*login)
