@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +22,6 @@ from vigil.sinks.broker import EmbeddedBroker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
     from tests.support.broker import Recorder
     from tests.support.talking import Talking
@@ -262,6 +263,61 @@ async def test_broker_that_accepts_and_says_nothing(
 
     async with server(silent) as port, talking("cam0", connected=False, port=port):
         await told(caplog, "accepts and does not answer")
+
+
+async def test_broker_that_falls_silent_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    """A connection without a sign of life is given up after two keepalives, and tried again."""
+    accepted: list[int] = []
+
+    async def dying(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.append(1)
+        try:
+            await reader.read(256)
+            writer.write(b"\x20\x02\x00\x00")
+            while await reader.read(1 << 16):
+                pass
+        finally:
+            writer.close()
+
+    keys: dict[str, Any] = {"protocol": "3.1.1", "keepalive": "1s"}
+    async with server(dying) as port, talking("cam0", port=port, **keys):
+        assert "the connection is lost" in await told(caplog, "lost", within=6)
+        async with asyncio.timeout(10):
+            while len(accepted) < 2:
+                await asyncio.sleep(0.05)
+
+
+async def test_connections_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many connections, made, refused and broken off, leave neither a thread nor a socket."""
+    monkeypatch.setattr("vigil.sinks.publisher._BACKOFF", Backoff(least=0.01, first=0.01, longest=0.02))
+    hung_up: list[int] = []
+
+    async def moody(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hung_up.append(1)
+        await reader.read(256)
+        if len(hung_up) % 2:
+            writer.write(b"\x20\x02\x00\x00")
+            await writer.drain()
+        writer.close()
+
+    async with server(moody) as port, talking("cam0", connected=False, port=port, protocol="3.1.1"):
+        async with asyncio.timeout(20):
+            await until_more(hung_up, 10)
+            threads, files = threading.active_count(), open_files()
+            await until_more(hung_up, 100)
+        assert threading.active_count() <= threads + 2
+        assert open_files() <= files + 10
+
+
+async def until_more(counted: list[int], count: int) -> None:
+    """Wait until so many have been counted."""
+    while len(counted) < count:
+        await asyncio.sleep(0.01)
+
+
+def open_files() -> int:
+    """Return how many files and sockets this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def frame(number: int) -> Result:

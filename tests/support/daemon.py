@@ -10,12 +10,15 @@ The ports are free ones, handed over in the environment, so that tests can run b
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -56,9 +59,16 @@ def clean_environ(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         for name, value in os.environ.items()
         if (name in _KEPT or not name.startswith("VIGIL_")) and name not in _SYSTEMD
     }
-    # Each configuration has files of its own there; tests leave nothing in anybody's home.
-    state = {"VIGIL_STATE": str(Path(tempfile.gettempdir(), "vigil-tests"))}
-    return {**kept, **state, "PYTHONUNBUFFERED": "1", "COLUMNS": "200", **(extra or {})}
+    ours = {"VIGIL_STATE": state_folder(), "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
+    return {**kept, **ours, **(extra or {})}
+
+
+@cache
+def state_folder() -> str:
+    """Return a folder for what vigil keeps over restarts, which is gone when the tests are done."""
+    folder = tempfile.mkdtemp(prefix="vigil-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 class DaemonProcess:

@@ -149,8 +149,8 @@ class Session:
     async def lost(self) -> BrokerError:
         """Wait until the connection is lost; returns why."""
         await self._lost.wait()
-        if self._worker is not None and self._worker.done:
-            await self._worker.wait()
+        if self._worker is not None and await self._worker.ended_within(_FAREWELL):
+            await self._worker.wait()  # a mistake that ended it is one to be told
         return self._refusal or BrokerError(f"{self._broker}: the connection is lost")
 
     async def drained(self, patience: float) -> None:

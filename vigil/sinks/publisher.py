@@ -18,7 +18,7 @@ from vigil.core.types import Result
 from vigil.sinks.dialect import Message, SayAgain
 from vigil.sinks.mqtt import Session
 from vigil.sinks.outbox import AtOnce, Outbox, limits_of
-from vigil.sinks.wire import RivalError, UnknownVersionError, rival
+from vigil.sinks.wire import BrokerError, LoginError, RivalError, UnknownVersionError, rival
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -182,7 +182,7 @@ class MqttPublisher:
                 protocol=protocol,
             )
             try:
-                await session.open()
+                await self._open(session)
                 self._speaks_old |= protocol != protocols[0]
                 await self._hold(session, name)
             except UnknownVersionError:
@@ -195,6 +195,13 @@ class MqttPublisher:
                     self._session = None
                     self._outbox.detach()
                     await session.close()
+
+    async def _open(self, session: Session) -> None:
+        try:
+            await session.open()
+        except BrokerError:
+            self._flaps = 0  # a rival's broker lets everybody in
+            raise
 
     def _protocols(self) -> Sequence[str]:
         """Return the versions of MQTT to try."""
@@ -255,9 +262,10 @@ class MqttPublisher:
                 self._on_command(asked)
 
     def _away(self, error: Exception, wait: float) -> None:
-        """Tell of a trouble once, until it is over or another one takes its place."""
-        if type(error) is not self._told:
-            self._told = type(error)
+        """Tell of a trouble once, until it is over or one that a person has to mend takes its place."""
+        kind = type(error) if isinstance(error, RivalError | LoginError) else BrokerError
+        if kind is not self._told:
+            self._told = kind
             log.warning("mqtt: %s; trying again in %.1f s, then quietly", error, wait)
 
     async def _goodbye(self) -> None:
