@@ -111,9 +111,11 @@ class Journal:
         self._db.execute("DELETE FROM open")
         return len(left)
 
-    def remove(self, number: int) -> None:
+    def remove(self, number: int, message: Message) -> None:
         """Forget a message that has arrived, if it still waits."""
-        self._remove("id = ?", number)
+        if self._db.execute("DELETE FROM waiting WHERE id = ?", (number,)).rowcount:
+            self.waiting -= 1
+            self._bytes -= _cost(message)
 
     def after(self, number: int, count: int) -> list[tuple[int, Message]]:
         """Return the oldest messages, no more than `count`, whose numbers are higher than this."""

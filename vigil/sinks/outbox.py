@@ -198,11 +198,11 @@ class Outbox:
     def _detach(self) -> None:
         self._send = None
 
-    def _acknowledged(self, number: int) -> None:
-        self._steps.put(partial(self._forget, number))
+    def _acknowledged(self, number: int, message: Message) -> None:
+        self._steps.put(partial(self._forget, number, message))
 
-    def _forget(self, number: int, journal: Journal) -> None:
-        journal.remove(number)
+    def _forget(self, number: int, message: Message, journal: Journal) -> None:
+        journal.remove(number, message)
         self._flying.discard(number)
 
     def _handle(self, steps: Sequence[Step]) -> None:
@@ -223,7 +223,7 @@ class Outbox:
             for number, message in journal.after(self._last, WINDOW - len(self._flying)):
                 self._last = number
                 self._flying.add(number)
-                self._send(message, partial(self._acknowledged, number))
+                self._send(message, partial(self._acknowledged, number, message))
         self._metrics.outbox_pending.set(journal.waiting)
         if self._send is None or not journal.waiting:
             self._settled = self._taken
