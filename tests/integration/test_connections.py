@@ -73,8 +73,8 @@ async def test_broker_of_the_old_version_is_found_out(monkeypatch: pytest.Monkey
     old = EmbeddedBroker("127.0.0.1", free_port())
     await old.start()
     try:
-        async with recorder(old._port, "vigil/#") as heard:
-            await check_both_ways(old._port, old._port, heard)
+        async with recorder(old.port, "vigil/#") as heard:
+            await check_both_ways(old.port, old.port, heard)
     finally:
         await old.stop()
 

@@ -36,7 +36,7 @@ class Talking:
         self.commands: list[Command] = []
         self.announced = asyncio.Event()
         config = MqttConfig.model_validate({"host": "127.0.0.1", **settings})
-        self.messaging = Messaging(config, LOADED, self.bus, self.metrics, self.commands.append, state)
+        self.messaging = Messaging(config, LOADED, self.bus, self.metrics, self.commands.append, outbox=state)
 
     def announce(self) -> None:
         """Tell of every camera and that it is live."""

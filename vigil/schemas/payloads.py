@@ -9,7 +9,6 @@ from vigil.core.settings import BOUNDS
 from vigil.core.types import CameraState, CameraStatus, Condition, Setting
 from vigil.schemas.shapes import (
     Schema,
-    maybe,
     nullable,
     number,
     record,
@@ -134,7 +133,7 @@ PAYLOADS: dict[str, Schema] = {
         track_id=whole("The track that shows it now."),
         has_snapshot=truth("Whether there is a picture of it."),
         has_clip=truth("Whether there is a recording of it."),
-        message_id=maybe(text("The same in every delivery of one message: drop what you have had already.")),
+        message_id=text("The same in every delivery of one message: drop what you have had already."),
     ),
     "detections": record(
         "The boxes of one inferred frame.",

@@ -69,8 +69,7 @@ def _kind(schema: Schema) -> str:
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     types: list[str] = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    kind = " or ".join(_KINDS.get(each, each) for each in types)
-    return f"{kind}, not always there" if schema.get("x-optional") else kind
+    return " or ".join(_KINDS.get(each, each) for each in types)
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -11,12 +11,12 @@ Schema: TypeAlias = dict[str, Any]
 
 
 def record(description: str, /, **properties: Schema) -> Schema:
-    """Return an object with these keys and no others, all of which are there; see `maybe`."""
+    """Return an object with these keys and no others, all of which are there."""
     return {
         "type": "object",
         "description": description,
         "properties": properties,
-        "required": [name for name, schema in properties.items() if not schema.get("x-optional")],
+        "required": list(properties),
         "additionalProperties": False,
     }
 
@@ -65,8 +65,3 @@ def truth(description: str) -> Schema:
 def nullable(schema: Schema) -> Schema:
     """Return the same or null."""
     return {**schema, "type": [schema["type"], "null"]}
-
-
-def maybe(schema: Schema) -> Schema:
-    """Return the same as the value of a key that need not be there."""
-    return {**schema, "x-optional": True}

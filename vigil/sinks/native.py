@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vigil.core.events import Event
@@ -140,7 +141,11 @@ class Native:
         if before is not None:
             now = {message.topic for message in self._state(camera)}
             yield from taken_back(each.topic for each in self._state(before) if each.topic not in now)
-        yield from self._unpictured(camera.camera, set(camera.counts) if camera.snapshots else set())
+        pictured = set(camera.counts) if camera.snapshots else set()
+        yield from self._unpictured(camera.camera, pictured)
+        # A picture of before this start is still the latest.
+        for label in pictured:
+            yield replace(self._messages.snapshot(camera.camera, label, b""), stays=True)
         yield self._info()
 
     def _info(self) -> Message:
