@@ -131,10 +131,10 @@ class EmbeddedBroker:
         process.stdin.close()
         try:
             async with asyncio.timeout(_STOP_TIMEOUT):
-                await process.wait()
+                await process.communicate()  # to the end of its pipes, which would be left open otherwise
         except TimeoutError:
             process.kill()
-            await process.wait()
+            await process.communicate()
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
