@@ -244,8 +244,12 @@ class MqttPublisher:
         log.info("mqtt: connected to %s", self._broker)
 
     def _say_again(self) -> None:
+        """Say everything retained, and last that vigil is there.
+
+        After a crash the broker holds old counts, which must not become valid before they are right.
+        """
         if self._session is not None:
-            for message in self._retained.values():
+            for message in sorted(self._retained.values(), key=lambda each: each.topic == self._will.topic):
                 self._say(self._session, message)
 
     def _hear(self, message: Message) -> None:

@@ -246,6 +246,12 @@ async def test_everything_retained_is_said_on_connect(stage: Stage) -> None:
         assert stage.value("mqtt_connected") == 1
 
 
+async def test_vigil_is_there_when_all_else_is_said(stage: Stage) -> None:
+    """A broker that holds the counts of before a crash hears the right ones before it hears `online`."""
+    async with stage.playing():
+        assert stage.sessions[0].said[-1] == MESSAGES.daemon_status(online=True)
+
+
 async def test_last_will_says_offline(stage: Stage) -> None:
     """If vigil vanishes, the broker says so: retained and certain."""
     async with stage.playing():
