@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vigil.aio.bus import Bus
 from vigil.aio.threads import call_in_thread
 from vigil.analytics.pipeline import Pipelines
+from vigil.announced import Announced
 from vigil.commanded import Commanded, CommandFile
 from vigil.core.types import MAIN_MODEL, ProfileCommand
 from vigil.daemon import LiveDaemon
@@ -55,12 +56,15 @@ async def run(setup: Setup) -> None:
     loop = InferenceLoop(services, pipelines, metrics)
     ledger = Ledger(ledger_path(setup.path, setup.environ))
     supervisor = Supervisor(config, loop, pipelines, bus, metrics, ledger.read(), commanded.cameras)
+    announced = Announced(state_path(setup.path, setup.environ, Announced.subject))
+    told = dict(announced.read())
     messaging = Messaging(
-        config.mqtt,
+        config,
         loaded,
         bus,
         metrics,
         lambda command: obey(command, supervisor, profiles),
+        told,
         retained=state_path(setup.path, setup.environ, "retained", ".sqlite"),
         outbox=state_path(setup.path, setup.environ, "outbox", ".db"),
     )
@@ -85,6 +89,7 @@ async def run(setup: Setup) -> None:
                     command_file.run(lambda: held_commands(reload.config, choice, supervisor)),
                     name="commands",
                 )
+                group.create_task(announced.run(lambda: dict(told)), name="announced")
                 group.create_task(web.run(), name="web")
                 group.create_task(reload.run(setup.path, setup.reload_requested, setup.loaded), name="reload")
                 group.create_task(profiles.run(), name="profiles")

@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING
 
 from vigil.aio.tasks import Backoff, keep_running
 from vigil.sinks.broker import HOST_KEY, PORT_KEY, EmbeddedBroker, check_free
+from vigil.sinks.homeassistant.dialect import HomeAssistant
 from vigil.sinks.messages import Messages
 from vigil.sinks.native import Native
 from vigil.sinks.outbox import Outbox, limits_of
 from vigil.sinks.publisher import MqttPublisher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, MutableMapping
     from pathlib import Path
 
     from vigil.aio.bus import Bus
-    from vigil.config.model import MqttConfig
+    from vigil.config.model import Config, MqttConfig
     from vigil.core.types import BusMessage, Command, Loaded
     from vigil.metrics import Metrics
+    from vigil.sinks.dialect import Dialect
+    from vigil.sinks.homeassistant.dialect import Told
 
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Where a broker that listens on every network is reached from its own machine."""
@@ -31,26 +34,29 @@ class Messaging:
 
     def __init__(
         self,
-        settings: MqttConfig,
+        config: Config,
         loaded: Mapping[str, Loaded],
         bus: Bus[BusMessage],
         metrics: Metrics,
         on_command: Callable[[Command], None],
+        announced: MutableMapping[str, Told] | None = None,
         *,
         retained: Path | None = None,
         outbox: Path | None = None,
     ) -> None:
-        """`retained` is where an embedded broker keeps its retained messages, if it may.
+        """`announced` is what Home Assistant was told earlier, by topic, and is kept up to date.
 
-        `outbox` is the file where messages wait for the broker; without one they wait in memory.
+        `retained` is where an embedded broker keeps its retained messages, if it may. `outbox` is the file
+        where messages wait for the broker; without one they wait in memory.
         """
+        self._config = config
+        self._announced: MutableMapping[str, Told] = {} if announced is None else announced
         self._retained = retained
-        self._settings = settings
         self._loaded = loaded
         self._bus = bus
         self._metrics = metrics
         self._on_command = on_command
-        self._outbox = Outbox(outbox, limits_of(settings), metrics)
+        self._outbox = Outbox(outbox, limits_of(config.mqtt), metrics)
         self._broker: EmbeddedBroker | None = None
         self._changed = asyncio.Event()
 
@@ -86,11 +92,15 @@ class Messaging:
             port = 0 if same_broker else settings.port
             check_free(settings.embedded.host, port, PORT_KEY, HOST_KEY)
 
-    def apply(self, settings: MqttConfig) -> None:
-        """Say goodbye to the present broker and go on with the one of `settings`."""
-        self._settings = settings
-        self._outbox.limit(limits_of(settings))
+    def apply(self, config: Config) -> None:
+        """Say goodbye to the present broker and go on with the one of `config`."""
+        self._config = config
+        self._outbox.limit(limits_of(config.mqtt))
         self._changed.set()
+
+    @property
+    def _settings(self) -> MqttConfig:
+        return self._config.mqtt
 
     def _embedded(self) -> EmbeddedBroker | None:
         """Return the broker that the settings ask for, not started."""
@@ -125,7 +135,7 @@ class Messaging:
                 settings,
                 address,
                 messages.daemon_status(online=False),
-                [Native(messages)],
+                self._dialects(messages),
                 subscription,
                 self._metrics,
                 self._on_command,
@@ -141,3 +151,11 @@ class Messaging:
                 await self._changed.wait()
                 for task in running:
                     task.cancel()
+
+    def _dialects(self, messages: Messages) -> list[Dialect]:
+        """Return what is spoken; vigil's own topics first, for they have the last word."""
+        config, prefix = self._config, self._config.mqtt.topic_prefix
+        return [
+            Native(messages),
+            HomeAssistant(config.homeassistant, prefix, config.cameras, self._announced),
+        ]

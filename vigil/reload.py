@@ -127,7 +127,7 @@ class Reload:
         if changes.log:
             logging_setup.set_up(config.log)
         if changes.mqtt:
-            self._messaging.apply(config.mqtt)
+            self._messaging.apply(config)
         if profile != self._profile:
             log.info("profile: %s", profile or "none")
         self._config, self._file, self._profile = config, file, profile

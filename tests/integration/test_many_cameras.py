@@ -13,6 +13,7 @@ from tests.support.assets import photograph
 from tests.support.broker import mosquitto, recorder
 from tests.support.daemon import DaemonProcess, free_port
 from tests.support.fakes import LOADED
+from tests.support.household import config_of
 from vigil.aio.bus import Bus
 from vigil.config.model import MqttConfig
 from vigil.core.types import BusMessage, CameraHealth, CameraIntroduced, CameraState
@@ -44,11 +45,15 @@ def expected() -> set[str]:
 
 
 async def all_said(heard: Recorder, *, connect_within: float = 40.0) -> float:
-    """Wait for the connection, and return the seconds from then until all state has arrived."""
+    """Wait for the connection, and return the seconds from then until all state has arrived.
+
+    The first message tells of the connection; that vigil is there is said last.
+    """
     clock, topics = asyncio.get_running_loop().time, expected()
-    await heard.until(lambda: heard.last("vigil/status") == b"online", within=connect_within)
+    await heard.until(lambda: len(heard.heard), within=connect_within)
     connected = clock()
     await heard.until(lambda: all(map(heard.last, topics)), within=30)
+    await heard.until(lambda: heard.last("vigil/status") == b"online")
     return clock() - connected
 
 
@@ -56,7 +61,8 @@ async def all_said(heard: Recorder, *, connect_within: float = 40.0) -> float:
 async def messaging(settings: MqttConfig) -> AsyncIterator[Messaging]:
     """Run vigil's MQTT with such a household on the bus, as the composition root does."""
     bus: Bus[BusMessage] = Bus()
-    part = Messaging(settings, LOADED, bus, Metrics(), lambda _command: None)
+    config = config_of({name: {} for name in CAMERAS}).model_copy(update={"mqtt": settings})
+    part = Messaging(config, LOADED, bus, Metrics(), lambda _command: None)
 
     def announce() -> None:
         counts = dict.fromkeys(LABELS, 1)

@@ -29,7 +29,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "daemon",
         "profiles stats",
         "reload",
-        "supervisor messaging ledger commanded snapshots",
+        "supervisor messaging ledger commanded announced snapshots",
         "video inference analytics sinks web",
         "log daytime statefile",  # the log's set-up takes `config.model.LogConfig`, the calendar its windows
         "config metrics systemd schemas",

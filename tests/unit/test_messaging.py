@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.fakes import LOADED
+from tests.support.household import config_of
 from vigil.aio.bus import Bus
 from vigil.config.model import MqttConfig
 from vigil.errors import CannotStartError
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 def messaging(settings: MqttConfig) -> Messaging:
     """Return MQTT as a whole, which nobody runs."""
     bus: Bus[BusMessage] = Bus()
-    return Messaging(settings, LOADED, bus, Metrics(), lambda _command: None)
+    config = config_of({"drive": {}}).model_copy(update={"mqtt": settings})
+    return Messaging(config, LOADED, bus, Metrics(), lambda _command: None)
 
 
 def embedded(port: int, host: str = "127.0.0.1") -> MqttConfig:

@@ -50,7 +50,7 @@ class Stage:
         self.file = household()
         self.house = House(monkeypatch, self.file)
         house = self.house
-        messaging = Messaging(self.file.mqtt, LOADED, house.bus, house.metrics, lambda _command: None)
+        messaging = Messaging(self.file, LOADED, house.bus, house.metrics, lambda _command: None)
         self.choice = Choice(lambda: self.time)
         self.reload = Reload(
             self.file, lambda: self.file, house.supervisor, messaging, house.metrics, self.choice.pick
@@ -102,7 +102,7 @@ async def test_time_that_comes_while_models_load_is_not_missed(stage: Stage) -> 
     """The cameras were started before the night and the reload is made after its beginning: it is noticed."""
     stage.time += timedelta(minutes=1)
     house, file = stage.house, stage.file
-    messaging = Messaging(file.mqtt, LOADED, house.bus, house.metrics, lambda _command: None)
+    messaging = Messaging(file, LOADED, house.bus, house.metrics, lambda _command: None)
     late = Reload(file, lambda: file, house.supervisor, messaging, house.metrics, stage.choice.pick)
     await Profiles(stage.choice, late, house.bus).run_once()
     assert (stage.fps, late.profile) == (10, "night")

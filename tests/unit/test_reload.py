@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from vigil.config.model import Config, MqttConfig
+    from vigil.config.model import Config
     from vigil.errors import VigilError
 
 ONE = config_of({"drive": {}}, mqtt={"host": "broker"})
@@ -34,11 +34,11 @@ FILES: tuple[Config | ConfigError, ...] = (WRONG, TWO)
 class NotingMessaging(Messaging):
     """The real checks of new settings; what is applied is only noted, for nobody runs it."""
 
-    applied: MqttConfig | None = None
+    applied: Config | None = None
 
-    def apply(self, settings: MqttConfig) -> None:
+    def apply(self, config: Config) -> None:
         """Note."""
-        self.applied = settings
+        self.applied = config
 
 
 class Stage:
@@ -49,7 +49,7 @@ class Stage:
         self.file: Config | VigilError = config
         self.loads = 0
         self.messaging = NotingMessaging(
-            config.mqtt, LOADED, self.house.bus, self.house.metrics, lambda _command: None
+            config, LOADED, self.house.bus, self.house.metrics, lambda _command: None
         )
         self.log_settings: list[Any] = []
         monkeypatch.setattr("vigil.reload.logging_setup.set_up", self.log_settings.append)
@@ -193,7 +193,7 @@ async def test_port_of_a_foreign_broker_may_be_taken(stage: Stage, taken_port: i
     """A configured broker's port is of course somebody's."""
     other = config_of({"drive": {}}, mqtt={"host": "127.0.0.1", "port": taken_port})
     assert await stage.take(other) == Changes(mqtt=True)
-    assert stage.messaging.applied == other.mqtt
+    assert stage.messaging.applied == other
 
 
 async def test_own_brokers_port_is_not_taken(monkeypatch: pytest.MonkeyPatch, taken_port: int) -> None:
@@ -208,7 +208,7 @@ async def test_broker_and_log_are_changed(stage: Stage, caplog: pytest.LogCaptur
     """New settings reach the messaging and the log's set-up, each only when it changed."""
     new = config_of({"drive": {}}, mqtt={"host": "other"}, log={"level": "debug"})
     await stage.take(new)
-    assert stage.messaging.applied == new.mqtt
+    assert stage.messaging.applied == new
     assert stage.log_settings == [new.log]
     assert told(caplog) == [("INFO", "configuration taken over: broker; log")]
 

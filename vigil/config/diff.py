@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _LOOKING = ("detect", "motion", "tracking", "filters", "masks", "zones", "lines", "snapshots")
 """Keys of a camera that change while it goes on capturing."""
 
+_MESSAGING = ("mqtt", "homeassistant", "compat")
+"""Sections of what goes over MQTT."""
+
 
 @dataclass(frozen=True, slots=True)
 class Changes:
@@ -28,6 +31,7 @@ class Changes:
     retuned: tuple[str, ...] = ()
     """Cameras that go on capturing while what is detected in them changes."""
     mqtt: bool = False
+    """The broker, or what is said to it beside vigil's own topics."""
     log: bool = False
     commands: bool = False
     needs_restart: tuple[str, ...] = ()
@@ -75,7 +79,7 @@ def diff(old: Config, new: Config) -> Changes:
         removed=tuple(name for name in old.cameras if name not in new.cameras),
         recaptured=recaptured,
         retuned=retuned,
-        mqtt=old.mqtt != new.mqtt,
+        mqtt=any(getattr(old, section) != getattr(new, section) for section in _MESSAGING),
         log=old.log != new.log,
         commands=old.commands != new.commands,
         needs_restart=(*_models(old, new), *_http_keys(old, new)),

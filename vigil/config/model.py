@@ -15,7 +15,6 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
-    StringConstraints,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -33,6 +32,7 @@ from vigil.config.address import (
     split_address,
 )
 from vigil.config.analytics import Filters, Lines, Masks, MotionConfig, SnapshotConfig, TrackingConfig, Zones
+from vigil.config.integrations import CompatConfig, HomeAssistantConfig
 from vigil.config.profiles import AUTO, NONE, LocationConfig, Schedule, part_of
 from vigil.config.section import Section
 from vigil.config.units import (
@@ -49,6 +49,7 @@ from vigil.config.units import (
     Size,
     Text,
     Timeout,
+    TopicPrefix,
     beside_file,
     secret_or_file,
     wrong,
@@ -226,11 +227,7 @@ class MqttConfig(_WithPassword):
     embedded: EmbeddedConfig = Field(
         default_factory=EmbeddedConfig, description="How the embedded broker runs; without `host` only."
     )
-    topic_prefix: Annotated[
-        str,
-        StringConstraints(pattern=r"^[^/+#\x00]+(/[^/+#\x00]+)*$"),
-        Field(json_schema_extra={"x-expects": "a topic without + and #, with no / at its start or end"}),
-    ] = Field(default="vigil", description="First part of every topic.")
+    topic_prefix: TopicPrefix = Field(default="vigil", description="First part of every topic.")
     client_id: Text | None = Field(
         default=None,
         description="vigil's name at the broker, one of a kind; null makes one up and keeps it.",
@@ -496,6 +493,12 @@ class Config(Section):
         description="More detectors by name, for cameras that ask for one with `detect.model`.",
     )
     mqtt: MqttConfig = Field(default_factory=MqttConfig, description="Where results go.")
+    homeassistant: HomeAssistantConfig = Field(
+        default_factory=HomeAssistantConfig, description="Home Assistant, which finds cameras by itself."
+    )
+    compat: CompatConfig = Field(
+        default_factory=CompatConfig, description="Topics in the form of other systems."
+    )
     http: HttpConfig = Field(default_factory=HttpConfig, description="Web page, API and metrics.")
     commands: CommandsConfig = Field(
         default_factory=CommandsConfig, description="What is set while vigil runs."
@@ -514,6 +517,15 @@ class Config(Section):
         description="Changes of cameras, by name, in force at times or when somebody asks; the first whose "
         "time it is wins.",
     )
+
+    @field_validator("compat")
+    @classmethod
+    def _apart(cls, compat: CompatConfig, info: ValidationInfo) -> CompatConfig:
+        """Two dialects under one prefix would contradict each other."""
+        mqtt = info.data.get("mqtt")
+        if compat.frigate and mqtt is not None and compat.frigate_prefix == mqtt.topic_prefix:
+            raise wrong("has the `frigate_prefix` that `mqtt.topic_prefix` is too; choose another")
+        return compat
 
     def under(self, profile: str | None) -> Config:
         """Return the configuration while a profile is in force; raises `KeyError` for an unknown one."""

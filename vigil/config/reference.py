@@ -18,6 +18,8 @@ SECTIONS = {
     "mqtt.embedded.users.<name>": ("mqtt", "embedded", "users", "<name>"),
     "mqtt.tls": ("mqtt", "tls"),
     "mqtt.outbox": ("mqtt", "outbox"),
+    "homeassistant": ("homeassistant",),
+    "compat": ("compat",),
     "http": ("http",),
     "commands": ("commands",),
     "log": ("log",),

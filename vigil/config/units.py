@@ -145,6 +145,11 @@ Timeout: TypeAlias = Annotated[float, DurationRange("100ms", "1h")]
 Age: TypeAlias = Annotated[float, DurationRange("1m", "365d")]
 Size: TypeAlias = Annotated[int, SizeRange("1KB", "1GB")]
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
+TopicPrefix: TypeAlias = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^/+#\x00]+(/[^/+#\x00]+)*$"),
+    Field(json_schema_extra={"x-expects": "a topic without + and #, with no / at its start or end"}),
+]
 CameraName: TypeAlias = Annotated[
     str,
     StringConstraints(pattern=r"^[a-z0-9_-]+$"),

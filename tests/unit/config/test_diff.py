@@ -198,6 +198,22 @@ def test_keeping_commands_begins_and_ends_at_once() -> None:
     assert changed(commands={"keep": True}) == Changes(commands=True)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"homeassistant__mode": "entity"},
+        {"homeassistant__discovery": False},
+        {"homeassistant__discovery_prefix": "ha"},
+        {"homeassistant__live_images": False},
+        {"compat__frigate": True},
+        {"compat__frigate_prefix": "nvr"},
+    ],
+)
+def test_what_else_is_said_on_mqtt_is_the_broker(changes: dict[str, Any]) -> None:
+    """Discovery and the topics of other systems change with the session to the broker."""
+    assert changed(**changes) == Changes(mqtt=True)
+
+
 def test_every_key_of_the_tables_is_tried() -> None:
     """A key that is added to the configuration has to say here what its change does."""
     logins = {"username", "password", "password_file"}
@@ -211,7 +227,7 @@ def test_every_key_of_the_tables_is_tried() -> None:
     assert set(LogConfig.model_fields) == {"level", "format"}
     # `location` and `profiles` decide which cameras are compared; by themselves they touch nothing.
     assert set(Config.model_fields) == {
-        *("model", "models", "mqtt", "http", "log", "cameras"),
+        *("model", "models", "mqtt", "homeassistant", "compat", "http", "log", "cameras"),
         *("location", "profiles", "commands"),
     }
 
@@ -255,6 +271,8 @@ CONFIGS = st.builds(
                 {}, optional={"confidence": st.sampled_from([0.3, 0.5]), "size": st.sampled_from([320, 640])}
             ),
             "mqtt": st.fixed_dictionaries({}, optional={"port": st.sampled_from([1883, 1884])}),
+            "homeassistant": st.fixed_dictionaries({}, optional={"mode": st.just("entity")}),
+            "compat": st.fixed_dictionaries({}, optional={"frigate": st.booleans()}),
             "http": st.fixed_dictionaries({}, optional={"port": st.sampled_from([8080, 8081])}),
             "log": st.fixed_dictionaries({}, optional={"level": st.sampled_from(["info", "debug"])}),
         },
@@ -299,6 +317,8 @@ def applied(old: Config, new: Config, changes: Changes) -> Config:
         model=new.model if "model" in later else model,
         models=new.models if "models" in later else old.models,
         mqtt=new.mqtt if changes.mqtt else MqttConfig.model_validate(old.mqtt),
+        homeassistant=new.homeassistant if changes.mqtt else old.homeassistant,
+        compat=new.compat if changes.mqtt else old.compat,
         http=new.http if "http" in later else old.http,
         log=new.log if changes.log else old.log,
         cameras=cameras,

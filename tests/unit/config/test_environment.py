@@ -102,7 +102,10 @@ def test_problems_name_the_variable(path: Path) -> None:
     }
     not_yaml = "is not YAML: expected the node content, but found '<stream end>'"
     no_url = "is missing; write an address such as rtsp://host/stream, or a file's path"
-    known = "model, models, mqtt, http, commands, log, cameras, location, profiles, defaults"
+    known = (
+        "model, models, mqtt, homeassistant, compat, http, commands, log, cameras, location, profiles, "
+        "defaults"
+    )
     unknown = f"is not a key of the file; known keys: {known}"
     fps = "VIGIL_CAMERAS__FRONT_DOOR__DETECT__FPS"
     assert problems(path, environ) == [

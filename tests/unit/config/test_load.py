@@ -78,7 +78,10 @@ zones: 1
     size = "write a size from 1KB to 1GB with its unit (KB, MB, GB, KiB, MiB), such as 20MB"
     schemes = "use rtsp, rtsps, rtmp, http, https, file, udp, photo, or a file's path"
     address = "write an address such as rtsp://host/stream, or a file's path"
-    sections = "known keys: model, models, mqtt, http, commands, log, cameras, location, profiles, defaults"
+    sections = (
+        "known keys: model, models, mqtt, homeassistant, compat, http, commands, log, cameras, location, "
+        "profiles, defaults"
+    )
     fraction, weight = "write a number from 0.01 to 1", "write a number above 0 and up to 1000"
     assert problems(text) == [
         "vigil.yaml:1:15: model.size: 641 does not fit; write a multiple of 32 from 32 to 2048",
@@ -142,6 +145,11 @@ zones: 1
         ("model: {size: , workers: null}\n", "1:14: model.size: has no value; write a multiple of 32"),
         ("mqtt: {keepalive: }\n", "1:18: mqtt.keepalive: has no value; write a duration"),
         ("mqtt: {topic_prefix: /a/#}\n", '"/a/#" has characters that cannot stand here'),
+        ("homeassistant: {discovery_prefix: a/}\n", '"a/" has characters that cannot stand here'),
+        (
+            "mqtt: {topic_prefix: nvr}\ncompat: {frigate: true, frigate_prefix: nvr}\n",
+            "has the `frigate_prefix` that `mqtt.topic_prefix` is too",
+        ),
         ("log: {format:json}\n", "1:7: log.format:json: is not a key; put a space after the colon"),
         ("log: {level: debug}\nlog: {}\nlog: {}\n", "3:1: log: is given twice, first on line 1"),
         ("model: {workers: many}\n", '"many" is none of the choices'),

@@ -55,7 +55,7 @@ def test_the_example_shows_every_key(path: str, model: type[Section]) -> None:
     assert set(model.model_fields) - set(found) == set()
 
 
-@pytest.mark.parametrize("section", ["model", "mqtt", "http", "commands", "log"])
+@pytest.mark.parametrize("section", ["model", "mqtt", "homeassistant", "compat", "http", "commands", "log"])
 def test_the_example_shows_the_defaults(section: str) -> None:
     """What the example writes for a general key is its default, as the file's head promises."""
     shown = load(EXAMPLE, {}).model_dump()[section]
@@ -89,7 +89,7 @@ def test_the_schema_is_of_the_file() -> None:
     """The JSON Schema knows `defaults` without `url`, refuses unknown keys and marks secrets."""
     whole = json.loads(json.dumps(schema()))
     assert set(whole["properties"]) == {
-        *("model", "models", "mqtt", "http", "log", "cameras"),
+        *("model", "models", "mqtt", "homeassistant", "compat", "http", "log", "cameras"),
         *("location", "profiles", "defaults", "commands"),
     }
     assert "url" not in whole["$defs"]["CameraDefaults"]["properties"]
