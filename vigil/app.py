@@ -54,9 +54,11 @@ async def run(setup: Setup) -> None:
     snapshots = Snapshots(bus.publish, metrics)
     pipelines = Pipelines(bus.publish_threadsafe, snapshots.offer)
     loop = InferenceLoop(services, pipelines, metrics)
-    ledger = Ledger(ledger_path(setup.path, setup.environ))
+    ledger, announced = (
+        Ledger(ledger_path(setup.path, setup.environ)),
+        Announced(state_path(setup.path, setup.environ, Announced.subject)),
+    )
     supervisor = Supervisor(config, loop, pipelines, bus, metrics, ledger.read(), commanded.cameras)
-    announced = Announced(state_path(setup.path, setup.environ, Announced.subject))
     told = dict(announced.read())
     messaging = Messaging(
         config,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vigil.aio.tasks import Backoff, keep_running
 from vigil.sinks.broker import HOST_KEY, PORT_KEY, EmbeddedBroker, check_free
+from vigil.sinks.frigate.dialect import Frigate
 from vigil.sinks.homeassistant.dialect import HomeAssistant
 from vigil.sinks.messages import Messages
 from vigil.sinks.native import Native
@@ -155,7 +156,17 @@ class Messaging:
     def _dialects(self, messages: Messages) -> list[Dialect]:
         """Return what is spoken; vigil's own topics first, for they have the last word."""
         config, prefix = self._config, self._config.mqtt.topic_prefix
-        return [
+        spoken: list[Dialect] = [
             Native(messages),
             HomeAssistant(config.homeassistant, prefix, config.cameras, self._announced),
         ]
+        if config.compat.frigate:
+            spoken.append(
+                Frigate(
+                    config.compat.frigate_prefix,
+                    lambda camera, setting, payload: messages.command(
+                        f"{prefix}/{camera}/{setting}/set", payload
+                    ),
+                )
+            )
+        return spoken

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -512,3 +514,14 @@ def test_identifiers_are_accepted_and_tell_texts_apart(one: str, other: str) -> 
     assert ident(one)
     assert (ident(one) == ident(other)) == (one == other)
     assert set(slug(one)) <= set("abcdefghijklmnopqrstuvwxyz0123456789_")
+
+
+def test_the_guide_names_entities_that_exist() -> None:
+    """Each entity id of the guide's camera is one that the camera gets, and each platform is shown."""
+    home = Home()
+    home.tell(DRIVE, SnapshotTaken("drive", "person", "01J", 0.0, b""), LiveView("drive", b""))
+    ids = {each["default_entity_id"] for each in home.registry.of("vigil_drive").values()}
+    page = (Path(__file__).parents[3] / "docs/guide/home-assistant.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\b[a-z_]+\.drive_\w+", page))
+    assert named <= ids
+    assert {entity.partition(".")[0] for entity in named} == {entity.partition(".")[0] for entity in ids}
