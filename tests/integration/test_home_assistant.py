@@ -67,6 +67,8 @@ async def test_home_assistant_is_right_after_any_restart(tmp_path: Path) -> None
         async with DaemonProcess("run", "-c", str(config), mqtt_port=port, environ=environ) as vigil:
             await heard.until(lambda: shown(heard, "zone_gate_OF_occupancy_person") == "ON", within=60)
             await heard.until(lambda: shown(heard, "occupancy_person") == "ON")
+            image = known(heard).of("vigil_bus-stop")["image_person"]["image_topic"]
+            await heard.until(lambda: (heard.last(image) or b"").startswith(b"\xff\xd8"))
             assert shown(heard, "enabled", "vigil_door") == "OFF"
             assert shown(heard, "occupancy_person", "vigil_door") == "unavailable"
             assert shown(heard, "status", "vigil") == "ON"

@@ -240,11 +240,16 @@ def state(options: Mapping[str, Any], payload: bytes, *, of: str = "value_templa
 
 
 def available(options: Mapping[str, Any], said: Mapping[str, bytes]) -> bool:
-    """Tell whether an entity is available after what was last said on each topic."""
-    return all(
-        state(each, said.get(each["topic"], b"nothing")) == "online"
-        for each in options.get("availability", ())
-    )
+    """Tell whether an entity is available after what was last said on each topic.
+
+    Raises `AssertionError` for a word that Home Assistant would not understand: it would stay with the last.
+    """
+    there = []
+    for each in options.get("availability", ()):
+        word = state(each, said.get(each["topic"], b"offline"))
+        assert word in {"online", "offline"}, f"{each['topic']} says {word}, which is no news"
+        there.append(word == "online")
+    return all(there)
 
 
 def _int(value: object, default: int) -> int:

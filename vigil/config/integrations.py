@@ -27,7 +27,8 @@ class HomeAssistantConfig(Section):
     )
     live_images: bool = Field(
         default=True,
-        description="Whether a camera that publishes live pictures on MQTT gets a camera entity for them.",
+        description="Whether a camera that publishes live pictures (`snapshots.live`) "
+        "gets a camera entity for them.",
     )
 
 

@@ -129,7 +129,7 @@ def test_camera_is_told_with_its_switches(stage: Stage) -> None:
         "frigate/drive/enabled/state": b"ON",
         "frigate/drive/detect/state": b"ON",
         "frigate/drive/motion/state": b"ON",
-        "frigate/drive/snapshots/state": b"OFF",
+        "frigate/drive/snapshots/state": b"ON",
         "frigate/drive/recordings/state": b"OFF",
         "frigate/drive/review_status": b"NONE",
         "frigate/drive/status/detect": b"online",
@@ -246,12 +246,11 @@ def test_snapshot_is_of_the_best_view(stage: Stage) -> None:
 
 
 def test_picture_is_retained_and_told(stage: Stage) -> None:
-    """The JPEG stands on the label's topic, the event has a snapshot from then on, and the switch is on."""
+    """The JPEG stands on the label's topic, and the event has a snapshot from then on."""
     picture = SnapshotTaken("drive", "cell phone", "01J", 3.5, b"jpeg")
     stage.tell(happening(label="cell phone"), picture, picture, ended(label="cell phone"))
     [first, *_] = [message for message in stage.said if message.topic == "frigate/drive/cell_phone/snapshot"]
     assert (first.payload, first.retain) == (b"jpeg", True)
-    assert stage.broker["frigate/drive/snapshots/state"] == b"ON"
     messages = stage.payloads("frigate/events")
     assert [message["type"] for message in messages] == ["new", "update", "end"]
     assert [message["after"]["has_snapshot"] for message in messages] == [False, True, True]
@@ -262,11 +261,20 @@ def test_picture_is_retained_and_told(stage: Stage) -> None:
 def test_picture_of_nobody_known_is_only_a_picture(stage: Stage) -> None:
     """One that comes after its event's end says nothing of events, one of a camera that is gone nothing."""
     said = stage.tell(SnapshotTaken("drive", "person", "gone", 3.5, b"jpeg"))
-    assert {message.topic for message in said} == {
-        "frigate/drive/person/snapshot",
-        "frigate/drive/snapshots/state",
-    }
+    assert {message.topic for message in said} == {"frigate/drive/person/snapshot"}
+    assert stage.tell(SnapshotTaken("drive", "dog", "01J", 3.5, b"jpeg")) == []
     assert stage.tell(SnapshotTaken("cellar", "person", "01J", 3.5, b"jpeg")) == []
+
+
+def test_pictures_that_are_not_wanted_are_taken_back(stage: Stage) -> None:
+    """A reload that ends pictures, or a label, clears what was retained of them."""
+    stage.tell(*(SnapshotTaken("drive", label, "01J", 1.0, b"jpeg") for label in ("person", "cell phone")))
+    stage.tell(replace(DRIVE, counts={"person": 0}))
+    assert stage.broker["frigate/drive/cell_phone/snapshot"] == b""
+    assert stage.broker["frigate/drive/person/snapshot"] == b"jpeg"
+    stage.tell(replace(DRIVE, snapshots=False))
+    assert stage.broker["frigate/drive/person/snapshot"] == b""
+    assert stage.broker["frigate/drive/snapshots/state"] == b"OFF"
 
 
 def test_clip_switches_recordings_on(stage: Stage) -> None:
@@ -418,7 +426,7 @@ def test_switches_are_vigils_own(stage: Stage) -> None:
     assert stage.dialect.hear("frigate/drive/enabled/set", b"ON") == CameraCommand("drive", Action.ENABLE)
     assert stage.dialect.hear("vigil/drive/enabled/set", b"ON") is None
     assert stage.dialect.hear("frigate/drive/ptz", b"STOP") is None
-    assert stage.dialect.hear("frigate/drive/snapshots/set", b"OFF") is None
+    assert stage.dialect.hear("frigate/drive/snapshots/set", b"ON") is None
 
 
 @pytest.mark.parametrize("switch", ["detect", "motion"])
@@ -440,7 +448,7 @@ def test_setting_is_read_as_vigils_own(switch: str) -> None:
     ("topic", "payload", "says"),
     [
         ("frigate/drive/enabled/set", b"on", "ON or OFF is wanted"),
-        ("frigate/drive/snapshots/set", b"ON", "snapshots cannot be switched over MQTT"),
+        ("frigate/drive/snapshots/set", b"OFF", "snapshots cannot be switched over MQTT"),
         ("frigate/drive/recordings/set", b"ON", "recordings cannot be switched over MQTT"),
         ("frigate/cellar/enabled/set", b"ON", "there is no camera 'cellar'"),
     ],

@@ -35,9 +35,9 @@ class Counts:
     def put(self, camera: str, now: CameraIntroduced | None) -> list[Message]:
         """Have a camera report this from now on, or nothing; return what that changes."""
         known = self._known.get(camera)
-        zones = {*(known.zones if known else ()), *(now.zones if now else ())}
-        # A zone that is called as this camera gives way to it, and comes back after it.
-        zones.add(camera)
+        zones = _changed(known.zones if known else {}, now.zones if now else {})
+        if known is None or now is None:
+            zones.add(camera)  # a zone that is called as this camera gives way to it, and comes back after it
         before = self._topics([camera], zones)
         if now is None:
             self._known.pop(camera, None)
@@ -89,6 +89,13 @@ class Counts:
         if zone not in self._complained:
             self._complained.add(zone)
             log.warning("frigate: zone %s is called as a camera is; its counts are not said", zone)
+
+
+def _changed(before: Mapping[str, Mapping[str, int]], after: Mapping[str, Mapping[str, int]]) -> set[str]:
+    """Return the zones that are not the same in both."""
+    if before is after:
+        return set()
+    return {zone for zone in {*before, *after} if before.get(zone) != after.get(zone)}
 
 
 def _count(topic: str, count: int) -> Message:

@@ -50,7 +50,7 @@ class Frigate:
         self._reviews = Reviews()
         self._live: set[str] = set()
         self._pictured: dict[str, set[str]] = {}
-        """Labels of which there is a picture, by camera."""
+        """Labels of which a picture is retained, by camera."""
         self._recorded: set[str] = set()
         """Cameras of which there is a clip."""
 
@@ -125,9 +125,9 @@ class Frigate:
         """Tell what a result changed of the counts; what it left alone is the very same object."""
         known = self._counts.get(result.camera)
         self._objects.measure(result.camera, result.width, result.height)
-        if known is None or result.camera not in self._live or not known.fits(result):
+        if known is None or (result.counts is known.counts and result.zones is known.zones):
             return ()
-        if result.counts is known.counts and result.zones is known.zones:
+        if result.camera not in self._live or not known.fits(result):
             return ()
         return self._counts.put(result.camera, known.with_counts_of(result))
 
@@ -141,12 +141,13 @@ class Frigate:
             yield self._review_status(event.camera)
 
     def _saw(self, picture: SnapshotTaken) -> Iterator[Message]:
-        camera, labels = picture.camera, self._pictured[picture.camera]
-        yield Message(self._picture(camera, picture.label), picture.jpeg, retain=True)
+        known = self._counts.get(picture.camera)
+        if known is None or picture.label not in known.counts:
+            return
+        self._pictured[picture.camera].add(picture.label)
+        yield Message(self._picture(picture.camera, picture.label), picture.jpeg, retain=True)
         if (update := self._objects.pictured(picture)) is not None:
             yield self._told("events", update)
-        labels.add(picture.label)
-        yield self._state(camera, "snapshots")
 
     def _health(self, health: CameraHealth) -> Iterator[Message]:
         camera = health.camera
@@ -162,8 +163,8 @@ class Frigate:
 
     def _introduced(self, camera: CameraIntroduced) -> Iterator[Message]:
         name, tuning = camera.camera, camera.tuning
-        self._pictured.setdefault(name, set())
         yield from self._counts.put(name, camera)
+        yield from self._unpictured(name, set(camera.counts) if camera.snapshots else set())
         yield self._retained(f"{name}/detect/state", _ON if tuning.detect else _OFF)
         yield self._retained(f"{name}/motion/state", _ON if tuning.motion else _OFF)
         yield from (self._state(name, switch) for switch in _SHOWN)
@@ -175,7 +176,8 @@ class Frigate:
         self._objects.forget(camera)
         self._live.discard(camera)
         self._recorded.discard(camera)
-        pictures = self._pictured.pop(camera, set())
+        yield from self._unpictured(camera, set())
+        self._pictured.pop(camera, None)
         topics = (
             "motion",
             "review_status",
@@ -183,12 +185,18 @@ class Frigate:
             *(f"{name}/state" for name in (*_OURS, *_SHOWN)),
         )
         yield from taken_back(f"{self._prefix}/{camera}/{topic}" for topic in topics)
-        yield from taken_back(self._picture(camera, label) for label in sorted(pictures))
+
+    def _unpictured(self, camera: str, wanted: set[str]) -> Iterator[Message]:
+        """Take back the pictures of labels that are not `wanted`."""
+        there = self._pictured.get(camera, set())
+        self._pictured[camera] = there & wanted
+        yield from taken_back(self._picture(camera, label) for label in sorted(there - wanted))
 
     def _switch(self, camera: str, switch: str) -> bytes:
-        """Return the state of a switch that is only told: on from the first picture, or clip, on."""
-        there = self._pictured[camera] if switch == "snapshots" else camera in self._recorded
-        return _ON if there else _OFF
+        """Return the state of a switch that is only told; recordings are on once there is a clip."""
+        known = self._counts.get(camera)
+        pictures = known is not None and known.snapshots
+        return _ON if (pictures if switch == "snapshots" else camera in self._recorded) else _OFF
 
     def _state(self, camera: str, switch: str) -> Message:
         return self._retained(f"{camera}/{switch}/state", self._switch(camera, switch))

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING
 from vigil.core.types import (
     CameraGone,
     CameraIntroduced,
-    LiveView,
     ProfileChanged,
     Result,
-    SnapshotTaken,
 )
 from vigil.sinks.dialect import SayAgain
 from vigil.sinks.homeassistant import entities
@@ -86,7 +84,7 @@ class HomeAssistant:
         stale = [topic for topic, told in self._told.items() if not self._stays(topic, told)]
         return list(self._forget(stale))
 
-    def take(self, message: BusMessage) -> Iterable[Message]:  # noqa: PLR0911 -- one for each kind of message
+    def take(self, message: BusMessage) -> Iterable[Message]:
         """Return announcements of what something that happened brings or ends."""
         if not self._settings.discovery:
             return ()
@@ -100,10 +98,6 @@ class HomeAssistant:
             case ProfileChanged(_, profiles):
                 found = entities.of_daemon(self._prefix, profiles)
                 return list(self._announce(self._daemon, found))
-            case SnapshotTaken(camera, label):
-                return self._saw(camera, {entities.image_key(label)})
-            case LiveView(camera):
-                return self._saw(camera, {"live"})
             case _:
                 return ()
 
@@ -158,11 +152,8 @@ class HomeAssistant:
         ) or not known.fits(result):
             return ()
         about.known = known.with_counts_of(result)
-        return self._saw(result.camera, set(entities.newly_seen(about.known)))
-
-    def _saw(self, camera: str, keys: set[str]) -> Iterable[Message]:
-        about = self._cameras.get(camera)
-        if about is None or keys <= about.seen:
+        keys = set(entities.newly_seen(about.known))
+        if keys <= about.seen:
             return ()
         about.seen |= keys
         return list(self._announce_camera(about))

@@ -107,7 +107,8 @@ def of_camera(
 ) -> dict[str, Entity]:
     """Return a camera's entities by key.
 
-    Of more than `MANY` labels only those whose key is in `seen` have any; pictures, always only then.
+    Of more than `MANY` labels only those whose key is in `seen` have any. `live` is whether live pictures
+    are wanted, where there are any.
     """
     base = f"{prefix}/{camera.camera}"
     found = {
@@ -117,7 +118,7 @@ def of_camera(
         **_objects(base, camera, seen),
         **_places(base, camera, seen),
     }
-    if live and "live" in seen:
+    if live and camera.live:
         found["live"] = Entity("camera", "Live", {"topic": f"{base}/live"})
     return found
 
@@ -128,8 +129,8 @@ def _objects(base: str, camera: CameraIntroduced, seen: Container[str]) -> dict[
     for label in camera.counts:
         if _shown(object_key(label), camera.counts, seen):
             found |= _counted(f"{base}/objects", "", label, "")
-        if (key := image_key(label)) in seen:
-            found[key] = _image(base, label)
+            if camera.snapshots:
+                found[f"image_{ident(topic_label(label))}"] = _image(base, label)
     return found
 
 
@@ -164,11 +165,6 @@ def newly_seen(camera: CameraIntroduced) -> Iterator[str]:
 def object_key(label: str) -> str:
     """Return the key of a label's count."""
     return f"objects_{ident(topic_label(label))}"
-
-
-def image_key(label: str) -> str:
-    """Return the key of a label's latest picture."""
-    return f"image_{ident(topic_label(label))}"
 
 
 def zone_key(zone: str, label: str) -> str:
