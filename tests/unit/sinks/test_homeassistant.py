@@ -29,6 +29,7 @@ from vigil.core.types import (
     Result,
     StatsReport,
 )
+from vigil.schemas.topics import topic_of
 from vigil.sinks.dialect import SayAgain
 from vigil.sinks.homeassistant.dialect import HomeAssistant
 from vigil.sinks.homeassistant.entities import MANY
@@ -522,3 +523,21 @@ def test_the_guide_names_entities_that_exist() -> None:
     named = set(re.findall(r"\b[a-z_]+\.drive_\w+", page))
     assert named <= ids
     assert {entity.partition(".")[0] for entity in named} == {entity.partition(".")[0] for entity in ids}
+
+
+def test_entities_read_and_command_topics_of_vigils_own() -> None:
+    """What an entity reads is said, retained but for events and live pictures; what it sets is heard."""
+    home = Home()
+    home.tell(replace(DRIVE, live=True), ProfileChanged(None, ("night",)))
+    for options in home.registry.entities.values():
+        for option, topic in options.items():
+            if not option.endswith("topic"):
+                continue
+            described = topic_of(topic.removeprefix("vigil/"))
+            assert described is not None, topic
+            assert described.asked == (option == "command_topic"), topic
+            passing = options["default_entity_id"] in {"event.drive_object", "camera.drive_live"}
+            assert described.asked or described.retained == (not passing), topic
+    assert [home.shown(key) for key in ("detect", "motion_switch", "confidence", "fps")] == [
+        *("ON", "ON", "0.5", "5"),
+    ]
