@@ -156,9 +156,13 @@ async def in_mid_event(heard: Recorder) -> None:
 
 
 async def test_killed_vigil_ends_its_events_when_it_is_back(tmp_path: Path) -> None:
-    """Killed in the middle of events, vigil ends each at its next start, and counts begin anew."""
-    environ = {"VIGIL_STATE": str(tmp_path / "state")}
-    async with mosquitto() as port, recorder(port, "vigil/#") as heard:
+    """Killed in mid-event, vigil ends each at its next start, in every form, and counts begin anew."""
+    environ = {"VIGIL_STATE": str(tmp_path / "state"), "VIGIL_COMPAT__FRIGATE": "true"}
+    async with (
+        mosquitto() as port,
+        recorder(port, "vigil/#") as heard,
+        recorder(port, "frigate/#") as frigate,
+    ):
         config = one_camera(tmp_path, port, "cam0")
         async with DaemonProcess("run", "-c", config, environ=environ, mqtt_port=port) as daemon:
             await in_mid_event(heard)
@@ -174,6 +178,11 @@ async def test_killed_vigil_ends_its_events_when_it_is_back(tmp_path: Path) -> N
             await heard.until(lambda: len(heard.heard[PEOPLE]) > counted + 1)
             assert heard.heard[PEOPLE][counted] == b"0", "nobody is seen before anybody has looked"
         check(heard, cut)
+        for topic in ("frigate/events", "frigate/reviews"):
+            told = [(each["after"]["id"], each["type"]) for each in frigate.objects(topic)]
+            begun = [story for story, kind in told if kind == "new"]
+            assert begun
+            assert sorted(begun) == sorted(story for story, kind in told if kind == "end"), topic
 
 
 def check(heard: Recorder, cut: dict[str, list[str]]) -> None:
@@ -217,7 +226,7 @@ async def test_killed_vigil_without_a_broker_tells_the_next_one(tmp_path: Path) 
 
 async def test_what_left_the_file_leaves_the_broker(tmp_path: Path) -> None:
     """Cameras and zones that go from the file, and another prefix, while vigil is killed are taken back."""
-    environ = {"VIGIL_STATE": str(tmp_path / "state")}
+    environ = {"VIGIL_STATE": str(tmp_path / "state"), "VIGIL_HOMEASSISTANT__DISCOVERY": "false"}
     zone = ", zones: {gate: {polygon: [[0, 0], [1, 0], [1, 1]]}}"
     async with mosquitto() as port:
         config = one_camera(tmp_path, port, "cam0", "gone", zones=zone)

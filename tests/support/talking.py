@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tests.support.fakes import LOADED, event
+from tests.support.household import config_of
 from vigil.aio.bus import Bus
-from vigil.config.model import MqttConfig
 from vigil.core.events import EventType
 from vigil.core.types import BusMessage, CameraHealth, CameraIntroduced, CameraState, MotionChanged
 from vigil.messaging import Messaging
@@ -35,7 +35,11 @@ class Talking:
         self.bus: Bus[BusMessage] = Bus()
         self.commands: list[Command] = []
         self.announced = asyncio.Event()
-        config = MqttConfig.model_validate({"host": "127.0.0.1", **settings})
+        config = config_of(
+            {"cam": {}},
+            mqtt={"host": "127.0.0.1", **settings},
+            homeassistant={"discovery": False},
+        )
         self.messaging = Messaging(config, LOADED, self.bus, self.metrics, self.commands.append, outbox=state)
 
     def announce(self) -> None:

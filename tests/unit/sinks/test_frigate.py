@@ -82,7 +82,7 @@ class Stage:
 
     def tell(self, *messages: BusMessage) -> list[Message]:
         """Have things happen and return what is said of them."""
-        said = [each for message in messages for each in self.dialect.take(message)]
+        said = [each for message in messages for each in self.dialect.take(message) if not each.stays]
         self.broker |= {message.topic: message.payload for message in said if message.retain}
         self.said += said
         return said
@@ -490,3 +490,22 @@ def test_the_guide_has_every_topic(stage: Stage) -> None:
     assert listed == rows
     switches = {topic.split("/")[2] for topic in stage.dialect.listens}
     assert all(f"`{switch}`" in page for switch in switches)
+
+
+def test_an_open_object_and_review_carry_what_ends_them(stage: Stage) -> None:
+    """What is told of somebody who is there carries the end that a crash would leave untold."""
+    path = (PathPoint(5.0, 0.5, 0.5), PathPoint(9.0, 0.5, 0.6))
+    said = [each for each in stage.tell(happening(path=path)) if each.durable]
+    assert {each.topic for each in said} == {"frigate/events", "frigate/reviews"}
+    assert len({each.story for each in said}) == 2
+    for each in said:
+        told, last = json.loads(each.payload), json.loads(each.last_words or b"")
+        assert last["before"] == told["after"]
+        assert (last["type"], last["after"]["id"], last["after"]["end_time"]) == (
+            "end",
+            told["after"]["id"],
+            9.0,
+        )
+    ends = [each for each in stage.tell(ended(path=path)) if each.durable]
+    assert [each.story for each in ends] == [each.story for each in said]
+    assert [each.last_words for each in ends] == [None, None]

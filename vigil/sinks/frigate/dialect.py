@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import orjson
 
 from vigil.core.events import Event
 from vigil.core.types import (
@@ -24,9 +25,10 @@ from vigil.sinks.frigate.reviews import NOTHING, Reviews
 from vigil.sinks.native import taken_back
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from vigil.core.types import BusMessage, Command
+    from vigil.sinks.frigate.objects import Payload
 
 _OURS = ("enabled", "detect", "motion")
 """Switches that vigil has too."""
@@ -132,12 +134,15 @@ class Frigate:
         return self._counts.put(result.camera, known.with_counts_of(result))
 
     def _happened(self, event: Event) -> Iterator[Message]:
-        yield self._told("events", self._objects.take(event))
+        yield self._told(
+            "events", self._objects.take(event), f"object/{event.id}", self._objects.last_words(event)
+        )
         if event.has_clip and event.camera not in self._recorded:
             self._recorded.add(event.camera)
             yield self._state(event.camera, "recordings")
         if (review := self._reviews.take(event)) is not None:
-            yield self._told("reviews", review)
+            last = self._reviews.last_words(review, event)
+            yield self._told("reviews", review, f"review/{review['after']['id']}", last)
             yield self._review_status(event.camera)
 
     def _saw(self, picture: SnapshotTaken) -> Iterator[Message]:
@@ -164,7 +169,10 @@ class Frigate:
     def _introduced(self, camera: CameraIntroduced) -> Iterator[Message]:
         name, tuning = camera.camera, camera.tuning
         yield from self._counts.put(name, camera)
-        yield from self._unpictured(name, set(camera.counts) if camera.snapshots else set())
+        pictured = set(camera.counts) if camera.snapshots else set()
+        yield from self._unpictured(name, pictured)
+        # A picture of before this start is still the latest.
+        yield from (Message(self._picture(name, each), b"", retain=True, stays=True) for each in pictured)
         yield self._retained(f"{name}/detect/state", _ON if tuning.detect else _OFF)
         yield self._retained(f"{name}/motion/state", _ON if tuning.motion else _OFF)
         yield from (self._state(name, switch) for switch in _SHOWN)
@@ -210,6 +218,14 @@ class Frigate:
     def _retained(self, topic: str, payload: bytes) -> Message:
         return Message(f"{self._prefix}/{topic}", payload, qos=1, retain=True)
 
-    def _told(self, topic: str, payload: Mapping[str, Any]) -> Message:
-        encoded = json.dumps(payload, separators=(",", ":")).encode()
-        return Message(f"{self._prefix}/{topic}", encoded, qos=1, durable=True)
+    def _told(
+        self, topic: str, payload: Payload, story: str = "", last_words: Payload | None = None
+    ) -> Message:
+        return Message(
+            f"{self._prefix}/{topic}",
+            orjson.dumps(payload),
+            qos=1,
+            durable=True,
+            story=f"{self._prefix}/{story}" if story else "",
+            last_words=None if last_words is None else orjson.dumps(last_words),
+        )

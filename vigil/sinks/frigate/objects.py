@@ -48,6 +48,13 @@ class Objects:
             )
         return {"type": event.type.value, "before": before, "after": after}
 
+    def last_words(self, event: Event) -> Payload | None:
+        """Return what ends an event that was just taken if nothing more is heard of it."""
+        known = self._open.get(event.id)
+        if known is None:
+            return None
+        return {"type": EventType.END.value, "before": known.said, "after": self._after(event.ended(), known)}
+
     def pictured(self, picture: SnapshotTaken) -> Payload | None:
         """Return the message about an object's first picture; later ones come with its events."""
         known = self._open.get(picture.event_id)

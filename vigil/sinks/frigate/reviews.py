@@ -93,6 +93,17 @@ class Reviews:
         after = review.payload()
         return None if after == before else {"type": EventType.UPDATE.value, "before": before, "after": after}
 
+    def last_words(self, told: dict[str, Any], event: Event) -> dict[str, Any] | None:
+        """Return what ends a review of which that was just told if nothing more is heard of it."""
+        after = told["after"]
+        if after["end_time"] is not None:
+            return None
+        return {
+            "type": EventType.END.value,
+            "before": after,
+            "after": {**after, "end_time": _last_seen(event)},
+        }
+
     def _begin(self, event: Event) -> dict[str, Any] | None:
         if event.stationary or event.type is EventType.END:
             return None
