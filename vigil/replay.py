@@ -25,7 +25,9 @@ from vigil.core.types import MAIN_MODEL, Frame
 from vigil.errors import CannotStartError, UnsupportedError
 from vigil.inference.schedule import Schedule
 from vigil.metrics import Metrics
-from vigil.video.stream import open_container
+from vigil.video.governed import GovernedSource
+from vigil.video.source import Picture
+from vigil.video.stream import StreamSource, open_container
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from vigil.core.types import Detections, Result
     from vigil.inference.letterbox import Letterbox
     from vigil.inference.service import Service
-    from vigil.video.source import Picture
+    from vigil.video.governed import DecodeLog
 
 _MICROSECONDS = 1e6
 
@@ -111,15 +113,33 @@ class Replay:
         self._watch.settle(config.motion, gate=gates(detect.when, gpu=device != "cpu"), fps=detect.fps)
         self._service = service
 
-    def moments(self, pictures: Iterable[Picture]) -> Iterator[Moment]:
-        """Yield the frames whose turn it is, in order, with what is told of them; raises `VigilError`."""
+    def moments(self, pictures: Iterable[Picture], *, lockstep: bool = False) -> Iterator[Moment]:
+        """Yield the frames whose turn it is, in order, with what is told of them; raises `VigilError`.
+
+        In `lockstep` nothing is read before all is decided on what was read before.
+        """
         with _Ahead(self._service, self._floor) as ahead:
             for frame in self._frames(pictures):
                 ahead.add(_Turn(frame, due=self._due(frame)))
-                while ahead.full:
+                while ahead.full or (lockstep and len(ahead)):
                     yield from self._settle(ahead)
             while len(ahead):
                 yield from self._settle(ahead)
+
+    def governed(self, path: Path, log: DecodeLog) -> Iterator[Moment]:
+        """Yield the moments of a recording of which no more is decoded than of a camera's stream.
+
+        `log` hears how much that is; raises `VigilError`.
+        """
+        camera = CameraConfig(url=str(path.absolute()))
+        stream = StreamSource(camera, _no_pause, paced=False, looped=False)
+        source = GovernedSource(stream, self._watch, log, _no_pause, recorded=True)
+        try:
+            source.open()
+            pictures = (each for each in source.pictures() if isinstance(each, Picture))
+            yield from self.moments(pictures, lockstep=True)
+        finally:
+            source.close()
 
     def close(self) -> Sequence[Event]:
         """End what is still going on: the recording is over."""
@@ -164,6 +184,10 @@ class Replay:
         result, scene = self.pipeline.result(frame, admitted, tracks)
         self._watch.inferred(frame, active=scene.active)
         return Moment(frame, result, scene.events, scene.views)
+
+
+def _no_pause(_seconds: float) -> bool:
+    return False
 
 
 class _Awake:

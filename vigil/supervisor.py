@@ -248,8 +248,9 @@ class Supervisor:
     def _add(self, name: str, wanted: Wanted) -> _Unit:
         metrics, config = self._metrics.add_camera(name), wanted.camera
         pipeline = self._pipeline(name, config, self._filter(name, wanted), metrics, self._totals.get(name))
-        watch = Watch(self._loop, metrics, partial(self._moved, name))
-        camera = Camera(name, config, open_source, watch, metrics, self._changed)
+        watch = Watch(self._loop, metrics, partial(self._moved, name), idle=partial(self._loop.idle, name))
+        opener = partial(open_source, attention=watch, log=metrics)
+        camera = Camera(name, config, opener, watch, metrics, self._changed)
         state = CameraState.CONNECTING if config.enabled else CameraState.DISABLED
         health = CameraHealth(name, state)
         unit = _Unit(wanted, config, pipeline, metrics, watch, camera, health, config.enabled)
@@ -395,6 +396,7 @@ class Supervisor:
             _target(unit.config),
             unit.watch.moving,
             unit.watch.quiet,
+            unit.metrics.decode_mode,
             dict(unit.pipeline.counts),
             {ENABLED: unit.enabled, **asdict(unit.wanted.tuning)},
         )

@@ -21,12 +21,12 @@ from vigil.aio.threads import Worker
 from vigil.config.model import CameraConfig
 from vigil.errors import SourceError, UnauthorizedError
 from vigil.video.open import open_source
+from vigil.video.source import Picture
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from vigil.video.source import Picture
 
 WANTED = 5
 PATIENCE = 20.0
@@ -44,6 +44,7 @@ async def read(url: str, *, wanted: int = WANTED, **keys: Any) -> list[Picture]:
         try:
             source.open()
             for picture in source.pictures():
+                assert isinstance(picture, Picture)
                 seen.append(picture)
                 if len(seen) == wanted:
                     break

@@ -116,7 +116,7 @@ class House:
         """Return a metric."""
         return self.metrics.registry.get_sample_value(f"vigil_{name}", labels)
 
-    def _open(self, config: CameraConfig, pause: Pause) -> FakeSource:
+    def _open(self, config: CameraConfig, pause: Pause, **_governor: object) -> FakeSource:
         source = FakeSource(_until_stopped(pause))
         self.opened.append((config, source))
         return source

@@ -118,19 +118,22 @@ def test_removed_camera_leaves_no_series() -> None:
 def test_removed_camera_can_come_back_at_nought() -> None:
     """A camera that is added again starts counting anew."""
     metrics = Metrics()
-    added(metrics, "drive", "person").decoded(0.0, 1.0)
+    added(metrics, "drive", "person").captured(0.0)
     metrics.remove_camera("drive")
     added(metrics, "drive", "person")
     assert of(metrics, "drive")["vigil_frames_captured_total"] == [0]
 
 
 def test_frames_are_counted(clock: Clock) -> None:
-    """Decoded frames, their CPU time, drops by cause, reconnects, detections and counts add up."""
+    """Frames that came, those decoded, their CPU time, drops, reconnects, detections and counts add up."""
     metrics = Metrics()
     camera = added(metrics, "drive", "person", "cell phone")
     for _ in range(3):
-        camera.decoded(clock.now, 0.25)
-    camera.decoded(clock.now, -1.0)
+        camera.captured(clock.now)
+        camera.decoded()
+        camera.spent(0.25)
+    camera.captured(clock.now)
+    camera.spent(-1.0)
     camera.dropped("not_due")
     camera.reconnecting("stalled")
     camera.inferred([0, 0], NAMES)
@@ -141,6 +144,7 @@ def test_frames_are_counted(clock: Clock) -> None:
     value = metrics.registry.get_sample_value
     drive = {"camera": "drive"}
     assert value("vigil_frames_captured_total", drive) == 4
+    assert value("vigil_frames_decoded_total", drive) == 3
     assert value("vigil_decode_cpu_seconds_total", drive) == 0.75
     assert value("vigil_frames_dropped_total", {**drive, "reason": "not_due"}) == 1
     assert value("vigil_frames_dropped_total", {**drive, "reason": "overwritten"}) == 0
@@ -156,7 +160,7 @@ def test_ages_and_latencies_are_measured_from_capture(clock: Clock) -> None:
     """The newest frame's age and the way to publication count from its arrival, and are never negative."""
     metrics = Metrics()
     camera = added(metrics, "drive", "person")
-    camera.decoded(clock.now, 0.0)
+    camera.captured(clock.now)
     clock.now += 2.5
     camera.published(clock.now - 0.2)
     camera.published(clock.now + 3)

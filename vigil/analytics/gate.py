@@ -68,15 +68,24 @@ class Gate:
         """Note that the camera has (re)connected."""
         self._connected = now
 
+    def satisfied(self, now: float) -> bool:
+        """Whether what moved has been looked at by an inference, or could not be for long enough."""
+        starting = self._connected is not None and now - self._connected < self._start
+        pending = self._moved > self._inferred and now - self._moved < self._check
+        return self._gate and not starting and not pending
+
     def inferred(self, now: float) -> None:
         """Note that a frame captured at `now` was inferred."""
         self._inferred = max(self._inferred, now)
 
-    def awake(self, *, moving: bool, present: bool, now: float) -> bool:
-        """Return whether a frame is to be inferred; `present`: a track is there that must be followed."""
+    def awake(self, *, moving: bool, present: bool, now: float, early: float = 0.0) -> bool:
+        """Return whether a frame is to be inferred; `present`: a track is there that must be followed.
+
+        The check may come `early`, in seconds.
+        """
         if moving:
             self._moved = now
         if not self._gate or moving or present:
             return True
         starting = self._connected is not None and now - self._connected < self._start
-        return starting or self._moved > self._inferred or now - self._inferred >= self._check
+        return starting or self._moved > self._inferred or now - self._inferred >= self._check - early

@@ -96,6 +96,20 @@ class MotionDetector:
             return STILL
         return model.look(_features(plane), now)
 
+    def stirs(self, luma: UInt8) -> bool:
+        """Tell whether something moves in a plane, or light has changed; learns nothing from it.
+
+        True while there is too little to compare with.
+        """
+        plane = np.ascontiguousarray(luma)
+        model = self._model
+        return model is None or model.shape != plane.shape or model.stirs(_features(plane))
+
+    @property
+    def settled(self) -> bool:
+        """Whether the picture has been learnt."""
+        return self._model is not None and self._model.settled
+
 
 class _Model:
     """Averages `(2, h, w)` of what `_features` returns, and the noise `(h, w)`, of one plane size."""
@@ -110,23 +124,45 @@ class _Model:
         self._looks = 0
         self._last = now
 
+    @property
+    def settled(self) -> bool:
+        """Whether enough looks have been learnt from."""
+        return self._looks > _SETTLING
+
     def look(self, features: Float32, now: float) -> Motion:
         """Return what moves in this frame and learn from it."""
         elapsed, self._last = max(0.0, now - self._last), now
         self._looks += 1
-        threshold = np.maximum(self._noise * self._times_noise, self._least_contrast)
+        threshold = self._threshold()
         shift = cv2.absdiff(features, self._fast)
-        if np.count_nonzero(shift[0] > threshold) > _SUDDEN * threshold.size:
+        if _is_sudden(shift, threshold):
             self._start_over(features)
             return STILL
+        change, foreground = self._change(features, shift)
+        self._learn(features, change, (foreground > threshold).view(np.uint8), elapsed)
+        if not self.settled:
+            return STILL
+        return _gathered((change > threshold).view(np.uint8) & self._watched)
+
+    def stirs(self, features: Float32) -> bool:
+        """Tell whether something moves in this frame, or light has changed, or neither can be told yet."""
+        threshold = self._threshold()
+        shift = cv2.absdiff(features, self._fast)
+        if not self.settled or _is_sudden(shift, threshold):
+            return True
+        change, _ = self._change(features, shift)
+        return _gathered((change > threshold).view(np.uint8) & self._watched).active
+
+    def _threshold(self) -> Float32:
+        threshold: Float32 = np.maximum(self._noise * self._times_noise, self._least_contrast)
+        return threshold
+
+    def _change(self, features: Float32, shift: Float32) -> tuple[Float32, Float32]:
+        """Return by how much each cell differs from both averages, and from the background."""
         differs = cv2.absdiff(features, self._background)
         foreground = cv2.min(differs[0], differs[1])
         # Of the two differences the lesser: what somebody has just uncovered is neither motion nor noise.
-        change = cv2.min(cv2.min(shift[0], shift[1]), foreground)
-        self._learn(features, change, (foreground > threshold).view(np.uint8), elapsed)
-        if self._looks <= _SETTLING:
-            return STILL
-        return _gathered((change > threshold).view(np.uint8) & self._watched)
+        return cv2.min(cv2.min(shift[0], shift[1]), foreground), foreground
 
     def _start_over(self, features: Float32) -> None:
         """Take this picture for the background: the old one was of another light."""
@@ -153,6 +189,10 @@ def _features(plane: UInt8) -> Float32:
     cv2.LUT(cv2.blur(plane, (3, 3)), _LOG, features[0])
     cv2.subtract(features[0], cv2.LUT(cv2.blur(plane, _NEIGHBOURHOOD), _LOG), features[1])
     return features
+
+
+def _is_sudden(shift: Float32, threshold: Float32) -> bool:
+    return bool(np.count_nonzero(shift[0] > threshold) > _SUDDEN * threshold.size)
 
 
 def _share(elapsed: float, constant: float) -> float:

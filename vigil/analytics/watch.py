@@ -13,13 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vigil.config.analytics import MotionConfig
-    from vigil.core.types import Frame
+    from vigil.core.types import Frame, Image
     from vigil.metrics.camera import CameraMetrics
 
 _LOOK = 0.1
 """Seconds between two looks for motion, at least."""
 _PRESENT, _PRESENT_TURNS = 0.5, 1.5
 """Seconds, or turns as slow as they really come, for which what was seen keeps the camera awake."""
+_REST = 2.0
+"""Seconds without motion and without an object after which the camera rests."""
+_LONGEST_GAP = 10.0
+"""Seconds between two frames above which the gap says nothing about the next one."""
 
 
 class FrameTaker(Protocol):
@@ -38,10 +42,12 @@ class Watch:
         metrics: CameraMetrics,
         on_motion: Callable[[bool], None],
         now: Callable[[], float] | None = None,
+        idle: Callable[[], bool] | None = None,
     ) -> None:
         """`on_motion(on)` is called from the thread in which motion begins or ends.
 
-        `now()` is the time in seconds: the monotonic clock's, or that of a recording.
+        `now()` is the time in seconds: the monotonic clock's, or that of a recording. `idle()` tells whether
+        no frame of the camera waits for an inference or goes through one.
         """
         self._now = now or time.monotonic
         self._taker = taker
@@ -55,12 +61,17 @@ class Watch:
         self._turn = 0.0
         self._inferred = self._spared = -math.inf
         self._in_sight = False
+        self._offered = self._stirred = 0.0
+        self._idle = idle or (lambda: True)
+        self.stirring = False
+        """Whether something moved when the latest frame was looked at."""
         self.quiet = False
         """Whether the latest frame was spared, because nothing moves."""
 
     def settle(self, motion: MotionConfig, *, gate: bool, fps: float) -> None:
         """Go by these settings from the next frame on; `fps` is how often the camera is inferred."""
         self.pace(fps)
+        self._in_sight = False
         now = self._now()
         self._detector = MotionDetector(motion.masks, motion.sensitivity) if motion.enabled else None
         state = MotionState(motion.hold)
@@ -79,13 +90,39 @@ class Watch:
         """Whether there is motion, as people are told."""
         return self._state.on
 
+    @property
+    def resting(self) -> bool:
+        """Whether nothing moves and nothing is followed, so that a look now and then will do."""
+        now = self._now()
+        if self._detector is None or not self._detector.settled:
+            return False
+        calm = self._gate.satisfied(now) and now - self._stirred >= _REST
+        return calm and not self.following
+
+    @property
+    def following(self) -> bool:
+        """Whether the latest inference, or one just before it, found something that may move on."""
+        return self._in_sight or self._now() <= self._present_until
+
+    def stirs(self, image: Image) -> bool:
+        """Tell whether something moves in a picture that comes long after the one before; learns nothing."""
+        detector = self._detector
+        return detector is None or detector.stirs(image.luma(stride_of(image.width, image.height)))
+
+    def idle(self) -> bool:
+        """Tell whether no frame of the camera waits for an inference or goes through one."""
+        return self._idle()
+
     def offer(self, frame: Frame) -> None:
         """Look for motion, and pass a frame on that is worth it; called from the capture thread."""
-        now = self._now()
+        now = self._now() - frame.late
         self._clock = now - frame.captured_at
+        gap, self._offered = now - self._offered, now
         moving = self._look(frame, now)
         present = self._in_sight or now <= self._present_until
-        if self._gate.awake(moving=moving, present=present, now=now):
+        # Of frames that come seldom the one nearest to the check's time is taken for it.
+        early = gap / 2 if 0 < gap <= _LONGEST_GAP else 0.0
+        if self._gate.awake(moving=moving, present=present, now=now, early=early):
             self.quiet = False
             self._taker.offer(frame)
         else:
@@ -108,6 +145,7 @@ class Watch:
         self._gate.inferred(captured)
         self._in_sight = active
         if active:
+            self._stirred = self._now()
             self._present_until = captured + max(_PRESENT, _PRESENT_TURNS * turn)
 
     def live(self) -> None:
@@ -122,11 +160,14 @@ class Watch:
 
     def _look(self, frame: Frame, now: float) -> bool:
         """Return whether this frame moves; what moved between two looks shows in the second."""
-        if self._detector is None or now - self._looked < _LOOK:
+        if self._detector is None or 0 <= now - self._looked < _LOOK:
             return False
         self._looked = now
         image = frame.image
         active = self._detector.look(image.luma(stride_of(image.width, image.height)), now).active
+        self.stirring = active
+        if active:
+            self._stirred = self._now()
         if self._state.update(active=active, now=now):
             self._on_motion(self._state.on)
         return active

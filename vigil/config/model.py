@@ -356,6 +356,11 @@ class CameraDefaults(_WithPassword):
     read_timeout: Timeout = Field(
         default="10s", validate_default=True, description="Longest wait for the next frame."
     )
+    decode: Literal["auto", "full"] = Field(
+        default="auto",
+        description="`auto` decodes of a quiet camera's stream what it takes to notice that something "
+        "moves, and then decodes what it kept meanwhile; `full` decodes every frame.",
+    )
     frozen_after: Duration = Field(
         default="1m",
         validate_default=True,

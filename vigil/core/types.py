@@ -59,7 +59,8 @@ class Frame:
 
     `captured_at` is wall-clock seconds when the frame's packet arrived; every latency is measured from it.
     `seq` counts the camera's decoded frames without gaps, so that lost ones can be counted.
-    `pts` is the stream's own time in seconds, where it has one.
+    `pts` is the stream's own time in seconds, where it has one. `late` is for how many seconds its packet was
+    kept before it was decoded.
     """
 
     camera: str
@@ -67,6 +68,7 @@ class Frame:
     captured_at: float
     pts: float | None
     image: Image
+    late: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -284,6 +286,8 @@ class CameraView:
     motion: bool
     quiet: bool
     """Whether its frames are spared just now, because nothing moves."""
+    decoding: str
+    """How much of its stream is decoded: `full`, `keyframes` or `packets`."""
     counts: Mapping[str, int]
     settings: Mapping[str, bool | float]
     """What can be set, as it is now: `enabled` and every `Setting`."""

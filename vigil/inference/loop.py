@@ -101,12 +101,17 @@ class InferenceLoop:
     def offer(self, frame: Frame) -> None:
         """Take a camera's newest frame; it is kept only if it is wanted. Called by capture threads."""
         with self._changed:
-            offer = self._schedule.offer(frame, time.monotonic())
+            offer = self._schedule.offer(frame, time.monotonic() - frame.late)
             if offer is Offer.KEPT:
                 self._work_arrived()
         lost = offer in {Offer.OVERWROTE, Offer.NOT_DUE}
         if lost and (series := self._metrics.camera(frame.camera)) is not None:
             series.dropped(offer.value)
+
+    def idle(self, camera: str) -> bool:
+        """Tell whether no frame of a camera waits or is in flight."""
+        with self._changed:
+            return self._schedule.idle(camera)
 
     async def detect(self, image: Image, confidence: float) -> Detections:
         """Find objects in one picture, in its turn; raises `BusyError` when too many wait."""

@@ -184,9 +184,12 @@ class _Entry:
         """How overdue the camera is: weighted seconds since it was last taken, for what a turn costs."""
         return (now - self.last_taken) * self.weight / cost + self.credit
 
-    def taken(self, now: float) -> None:
-        """Move the due time on by one period; at most one missed turn is made up for."""
-        self.due_at = max(self.due_at + self.period, now)
+    def taken(self, now: float, late: float) -> None:
+        """Move the due time on by one period; at most one missed turn is made up for.
+
+        What was captured `late` seconds ago takes the turn of that time.
+        """
+        self.due_at = max(self.due_at + self.period, now - late)
         self.last_taken = now
 
 
@@ -258,6 +261,11 @@ class Schedule:
         if frame.camera not in self._in_flight:
             self._waiting[frame.camera] = entry
         return Offer.OVERWROTE if overwrote else Offer.KEPT
+
+    def idle(self, camera: str) -> bool:
+        """Whether no frame of a camera waits or is in flight."""
+        entry = self._entries.get(camera)
+        return camera not in self._in_flight and (entry is None or not entry.slot.filled)
 
     def submit(self, upload: Upload) -> None:
         """Queue an upload."""
@@ -356,6 +364,6 @@ class Schedule:
         self._usual += _SMOOTHING * (ready.rank - self._usual)
         # Engines take whole frames: what a heavy camera waits past its turn it gets back.
         entry.credit = min(max(ready.rank - self._usual, 0.0), self._usual)
-        entry.taken(now)
+        entry.taken(now, ready.frame.late)
         self._in_flight.add(ready.camera)
         return entry.floor

@@ -101,6 +101,12 @@ class Metrics:
         )
         self.captured = self._counter("frames_captured", "Frames that arrived.", "camera")
         self.decoded = self._counter("frames_decoded", "Frames that were decoded.", "camera")
+        self.decode_mode = self._gauge(
+            "camera_decode_mode", "1 for how much of the camera's stream is decoded.", "camera", "mode"
+        )
+        self.wakes = self._counter(
+            "camera_wakes", "Ends of a rest, after which all is decoded again.", "camera", "cause"
+        )
         self.frames_inferred = self._counter(
             "frames_inferred", "Frames that went through the model.", "camera"
         )

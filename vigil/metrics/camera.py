@@ -29,6 +29,12 @@ FRAME_DROPS = ("overwritten", "not_due", "quiet", "engine_failed", "unreadable")
 """Why a frame of a healthy camera is not inferred: too much work, more frames than wanted,
 nothing moves, a fault."""
 
+DECODE_MODES = ("full", "keyframes", "packets")
+"""How much of a stream is decoded."""
+
+WAKE_CAUSES = ("motion", "packet_size", "demand", "overflow")
+"""What ends a rest, in which not all is decoded."""
+
 CAPTURE_FAILURES = (
     "refused",
     "timeout",
@@ -90,6 +96,8 @@ class CameraMetrics:
         self._inference_time = metrics.inference_time.labels(camera)
         self._latency = metrics.capture_to_publish.labels(camera)
         self._snapshots = metrics.snapshots_taken.labels(camera)
+        self._modes = {mode: metrics.decode_mode.labels(camera, mode) for mode in DECODE_MODES}
+        self._wakes = {cause: metrics.wakes.labels(camera, cause) for cause in WAKE_CAUSES}
         self._dropped = {reason: metrics.dropped.labels(camera, reason) for reason in FRAME_DROPS}
         self._reconnects = {reason: metrics.reconnects.labels(camera, reason) for reason in CAPTURE_FAILURES}
         self._detections: dict[str, Counter] = {}
@@ -101,6 +109,8 @@ class CameraMetrics:
         self._aimed: dict[Counter | Gauge, set[tuple[str, ...]]] = {}
         self._totals = Totals()
         self._told: tuple[object, object] = (None, None)
+        self.decode_mode = "full"
+        self.decoding("full")
         self.refresh()
 
     def aim(
@@ -166,13 +176,29 @@ class CameraMetrics:
         """Count a capture that ended."""
         self._reconnects[reason].inc()
 
-    def decoded(self, captured_at: float, cpu_seconds: float) -> None:
-        """Count a frame that arrived and was decoded."""
+    def captured(self, captured_at: float) -> None:
+        """Count a frame that arrived, decoded or not."""
         self._captured.inc()
-        self._decoded.inc()
-        self._decode_cpu.inc(max(0.0, cpu_seconds))
         self._captures.add()
         self._last_captured = captured_at
+
+    def decoded(self) -> None:
+        """Count a frame that was decoded."""
+        self._decoded.inc()
+
+    def spent(self, cpu_seconds: float) -> None:
+        """Count what capture and decoding took."""
+        self._decode_cpu.inc(max(0.0, cpu_seconds))
+
+    def decoding(self, mode: str) -> None:
+        """Note how much of the stream is decoded from now on."""
+        self.decode_mode = mode
+        for each, series in self._modes.items():
+            series.set(each == mode)
+
+    def woke(self, cause: str) -> None:
+        """Count the end of a rest."""
+        self._wakes[cause].inc()
 
     def dropped(self, reason: str) -> None:
         """Count a frame that will not be inferred."""

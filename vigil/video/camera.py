@@ -18,14 +18,14 @@ from vigil.aio.threads import Signal, Worker
 from vigil.core.types import CameraHealth, CameraState, Condition, Frame
 from vigil.errors import EndedError, SourceError, StalledError, UnauthorizedError
 from vigil.video.condition import PERIOD, STRIDE, ConditionCheck
-from vigil.video.source import Format
+from vigil.video.source import Format, Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vigil.config.model import CameraConfig
     from vigil.metrics.camera import CameraMetrics
-    from vigil.video.source import Pause, Source
+    from vigil.video.source import Pause, Picture, Source
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +115,8 @@ class Camera:
         source = self._open_source(self.config, stop.wait)
         check = ConditionCheck(self.config.frozen_after)
         looked = spent = 0.0
+        metrics = self._metrics
+        metrics.decoding("full")  # until the source says otherwise
         try:
             spent = time.thread_time()
             source.open()
@@ -123,19 +125,29 @@ class Camera:
                     return
                 now = self._last_frame = time.monotonic()
                 live.set()
-                self._seq += 1
-                self._taker.offer(
-                    Frame(self.name, self._seq, picture.captured_at, picture.pts, picture.image)
-                )
-                if now - looked >= PERIOD:
-                    looked = now
-                    self.format = Format(source.codec, picture.image.width, picture.image.height)
-                    self._condition = check.look(picture.image.luma(STRIDE), now)
+                if isinstance(picture, Skipped):
+                    metrics.captured(picture.captured_at)
+                else:
+                    self._offer(picture)
+                    if now - looked >= PERIOD:
+                        looked = now
+                        self.format = Format(source.codec, picture.image.width, picture.image.height)
+                        self._condition = check.look(picture.image.luma(STRIDE), now)
                 cpu = time.thread_time()
-                self._metrics.decoded(picture.captured_at, cpu - spent)
+                metrics.spent(cpu - spent)
                 spent = cpu
         finally:
             source.close()
+
+    def _offer(self, picture: Picture) -> None:
+        """Hand a picture on, numbered and counted."""
+        self._seq += 1
+        self._taker.offer(
+            Frame(self.name, self._seq, picture.captured_at, picture.pts, picture.image, picture.late)
+        )
+        if not picture.late:  # the packets of others were counted when they came
+            self._metrics.captured(picture.captured_at)
+        self._metrics.decoded()
 
     async def _watch(self, live: Signal, started: float) -> None:
         """Tell that the camera is live and how its picture is; raise `StalledError` when frames stay away."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vigil.video.folder import FolderSource
+from vigil.video.governed import GovernedSource
 from vigil.video.opencv import OpenCvSource
 from vigil.video.photo import PhotoSource
 from vigil.video.snapshot import SnapshotSource
@@ -13,11 +14,17 @@ from vigil.video.stream import StreamSource
 
 if TYPE_CHECKING:
     from vigil.config.model import CameraConfig
-    from vigil.video.source import Pause, Source
+    from vigil.video.governed import DecodeLog
+    from vigil.video.source import Attention, Pause, Source
 
 
-def open_source(camera: CameraConfig, pause: Pause) -> Source:
-    """Return the source, not opened yet."""
+def open_source(
+    camera: CameraConfig, pause: Pause, attention: Attention | None = None, log: DecodeLog | None = None
+) -> Source:
+    """Return the source, not opened yet.
+
+    With somebody's `attention`, and a `log` for it, no more of a stream is decoded than is needed.
+    """
     if camera.backend == "opencv":
         return OpenCvSource(camera, pause)
     if camera.url.startswith("photo:"):
@@ -27,4 +34,7 @@ def open_source(camera: CameraConfig, pause: Pause) -> Source:
     folder = Path(camera.url.removeprefix("file:"))
     if folder.is_dir():
         return FolderSource(folder, camera, pause)
-    return StreamSource(camera, pause)
+    source = StreamSource(camera, pause)
+    if attention is None or log is None or camera.decode == "full":
+        return source
+    return GovernedSource(source, attention, log, pause)

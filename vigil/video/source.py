@@ -27,6 +27,37 @@ class Picture:
     captured_at: float
     pts: float | None
     image: Image
+    late: float = 0.0
+    """Seconds for which its packet was kept before it was decoded; such a packet was told as `Skipped`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A packet that came, wall-clock seconds at its arrival, and was not decoded, or not yet."""
+
+    captured_at: float
+
+
+class Attention(Protocol):
+    """What is made of a camera's pictures, and so how much of its stream has to be decoded."""
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing moves and nothing is followed, so that a look now and then will do."""
+
+    @property
+    def stirring(self) -> bool:
+        """Whether something moved in the latest picture."""
+
+    @property
+    def following(self) -> bool:
+        """Whether an inference has lately found something that may move on."""
+
+    def stirs(self, image: Image) -> bool:
+        """Tell whether something moves in a picture that comes long after the one before; learns nothing."""
+
+    def idle(self) -> bool:
+        """Tell whether no picture of the camera waits for an inference or goes through one."""
 
 
 class Source(Protocol):
@@ -38,7 +69,7 @@ class Source(Protocol):
     def open(self) -> None:
         """Connect; raises a `SourceError` that says why it cannot."""
 
-    def pictures(self) -> Iterator[Picture]:
+    def pictures(self) -> Iterator[Picture | Skipped]:
         """Yield pictures as they arrive; ends or raises a `SourceError` when the stream does."""
 
     def close(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import av
@@ -12,7 +11,6 @@ import av.error
 import av.logging
 
 from vigil.errors import (
-    DecodeError,
     EndedError,
     NotFoundError,
     RefusedError,
@@ -22,28 +20,20 @@ from vigil.errors import (
     UnauthorizedError,
     UnsupportedError,
 )
-from vigil.video.decode import Scalers, YuvImage
+from vigil.video.decoder import PacketDecoder
 from vigil.video.source import Pause, Picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from av.container import InputContainer
-    from av.packet import Packet
-    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
     from vigil.config.model import CameraConfig
-
-    VideoPacket = Packet[VideoStream]
+    from vigil.video.decoder import VideoPacket
 
 # Libraries' own lines could carry an address with its password, and one camera could flood the log.
 av.logging.set_level(None)
-
-_MAX_BROKEN = 100
-"""Packets in a row that cannot be decoded before the stream is given up."""
-_REORDER = 64
-"""Arrival times kept for frames that the decoder still holds back."""
 
 _CAUSES: tuple[tuple[tuple[type[BaseException], ...], type[SourceError], str], ...] = (
     (
@@ -68,19 +58,17 @@ _CAUSES: tuple[tuple[tuple[type[BaseException], ...], type[SourceError], str], .
 
 
 class StreamSource:
-    """RTSP, HTTP, RTMP, UDP and files."""
+    """RTSP, HTTP, RTMP, UDP and files, every frame of them."""
 
     def __init__(
         self, camera: CameraConfig, pause: Pause, *, paced: bool = True, looped: bool = True
     ) -> None:
         """`paced` holds a recording to its own timestamps, `looped` starts it over, as if it were live."""
-        self.codec = ""
         self._camera = camera
         self._paced_by_time = paced
         self._looped = looped
         self._pause = pause
         self._container: InputContainer | None = None
-        self._scalers = Scalers()
 
     def open(self) -> None:
         """Connect and find the video stream; raises a `SourceError`."""
@@ -88,17 +76,33 @@ class StreamSource:
 
     def pictures(self) -> Iterator[Picture]:
         """Yield each decoded frame with the arrival time of the packet that carried it."""
+        decoder: PacketDecoder[float] = PacketDecoder(self.stream)
+        for packet, arrived in self.packets():
+            for frame, at in decoder.decode(packet, arrived):
+                yield Picture(at, frame.time, decoder.image(frame))
+
+    @property
+    def stream(self) -> VideoStream:
+        """The video stream; `open` first."""
         container = self._container
         assert container is not None, "open() first"  # noqa: S101 -- a caller's mistake, not a user's
-        stream = container.streams.video[0]
-        # One thread: frame threads would hold frames back, and many cameras share few cores anyway.
-        stream.codec_context.thread_count = 1
-        self.codec = stream.codec_context.codec.canonical_name
+        return container.streams.video[0]
+
+    @property
+    def codec(self) -> str:
+        """What the stream is compressed with; empty before `open` and after `close`."""
+        container = self._container
+        return "" if container is None else container.streams.video[0].codec_context.codec.canonical_name
+
+    def packets(self) -> Iterator[tuple[VideoPacket, float]]:
+        """Yield each packet with its arrival; at a recording's end an empty one, which drains decoders."""
+        stream, container = self.stream, self._container
+        assert container is not None  # noqa: S101 -- `stream` has looked
         finite = container.duration is not None
         while True:
             packets = container.demux(stream)
             hold = finite and self._paced_by_time
-            yield from self._decode(stream, self._paced(packets) if hold else packets)
+            yield from _arriving(self._paced(packets) if hold else packets)
             if not self._looped or self._pause(0):
                 return
             if not finite:
@@ -110,28 +114,6 @@ class StreamSource:
         container, self._container = self._container, None
         if container is not None:
             container.close()
-
-    def _decode(self, stream: VideoStream, packets: Iterator[VideoPacket]) -> Iterator[Picture]:
-        arrivals: OrderedDict[int | None, float] = OrderedDict()
-        broken = 0
-        for packet, arrived in _arriving(packets):
-            arrivals[packet.pts] = arrived
-            if len(arrivals) > _REORDER:
-                arrivals.popitem(last=False)
-            try:
-                frames = stream.decode(packet)
-                broken = 0
-            except av.error.InvalidDataError as error:
-                # A damaged packet is a camera's everyday life; a stream of nothing else is not.
-                broken += 1
-                if broken >= _MAX_BROKEN:
-                    raise DecodeError(f"{broken} packets in a row could not be decoded") from error
-                continue
-            for frame in frames:
-                yield self._picture(frame, arrivals.pop(frame.pts, arrived))
-
-    def _picture(self, frame: VideoFrame, arrived: float) -> Picture:
-        return Picture(arrived, frame.time, YuvImage(frame, self._scalers))
 
     def _paced(self, packets: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
         """Hold each packet back until its time has come, as a live camera would."""

@@ -75,6 +75,7 @@ CAPTURE = {
     "snapshot_interval": "5s",
     "open_timeout": "3s",
     "read_timeout": "3s",
+    "decode": "full",
     "frozen_after": "0s",
 }
 

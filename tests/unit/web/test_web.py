@@ -55,6 +55,7 @@ DRIVE = CameraView(
     5.0,
     True,
     False,
+    "full",
     {"person": 1},
     {"enabled": True, "detect": True, "motion": True, "confidence": 0.5, "fps": 5.0},
 )

@@ -1,0 +1,248 @@
+"""Carries out what the governor decides: decodes, looks at keyframes, keeps packets, catches up.
+
+Each decision comes before anything is decoded, so what is kept can be decoded later as if nothing had been
+left out: keyframes are looked at one by one, by a decoder that is emptied before and after, and the packets
+that are kept begin with one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from vigil.video.decoder import PacketDecoder
+from vigil.video.governor import Governor, Mode, Step
+from vigil.video.ring import Kept, PacketRing
+from vigil.video.source import Picture, Skipped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+    from vigil.video.decoder import VideoPacket
+    from vigil.video.source import Attention, Pause
+    from vigil.video.stream import StreamSource
+
+GOVERNED = frozenset({"h264", "hevc", "mjpeg"})
+"""Codecs whose keyframes are known to stand for themselves."""
+
+_POLL = 0.005
+"""Seconds between two looks at whether the picture before was inferred."""
+_UNTIL_NEXT = 0.7
+"""Share of the time to the next packet in which the decoder may wait for an inference."""
+_PATIENCE, _TIMES = 5.0, 3.0
+"""A catch-up may take so many seconds, or times the span that was kept; then the newest wins again."""
+
+
+class DecodeLog(Protocol):
+    """Wants to know how a camera is decoded."""
+
+    def decoding(self, mode: str) -> None:
+        """Note the mode from now on."""
+
+    def woke(self, cause: str) -> None:
+        """Count the end of a rest."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrival:
+    """A packet, wall-clock seconds at its arrival, and seconds of a clock that nobody sets."""
+
+    packet: VideoPacket
+    at: float
+    now: float
+
+
+class GovernedDecoder:
+    """Turns a connection's packets into pictures, as few as do; for one capture thread."""
+
+    def __init__(
+        self,
+        stream: VideoStream,
+        attention: Attention,
+        log: DecodeLog,
+        pause: Pause,
+        governor: Governor,
+        *,
+        tail: bool = True,
+    ) -> None:
+        """With a `tail`, what is still kept when a recording ends is decoded."""
+        self._decoder: PacketDecoder[Arrival] = PacketDecoder(stream)
+        self._attention = attention
+        self._log = log
+        self._pause = pause
+        self._governor = governor
+        self._tail = tail
+        self._ring: PacketRing[Arrival] = PacketRing()
+        self._behind: deque[Kept[Arrival]] = deque()
+        self._hurry_from = 0.0
+        self._gap, self._last = 0.0, 0.0
+        self._first_pts: int | None = None
+        self._looked_pts: int | None = None
+        log.decoding(governor.mode)
+
+    def pictures(self, arrivals: Iterator[Arrival]) -> Iterator[Picture | Skipped]:
+        """Yield pictures in order, and a word for each packet that is put aside."""
+        for arrival in arrivals:
+            if arrival.packet.size == 0:
+                yield from self._end(arrival)
+            else:
+                yield from self._take(arrival)
+
+    def _take(self, arrival: Arrival) -> Iterator[Picture | Skipped]:
+        self._gap, self._last = arrival.now - self._last, arrival.now
+        packet, behind = arrival.packet, bool(self._behind)
+        kept = Kept(arrival, packet.is_keyframe, packet.size, arrival.now)
+        step = self._governor.packet(
+            key=kept.key,
+            size=kept.size,
+            now=kept.now,
+            resting=not behind and self._attention.resting,
+            crowded=self._ring.full,
+        )
+        if behind:
+            yield Skipped(arrival.at)
+            self._behind.append(kept)
+            yield from self._catch_up(arrival.now)
+            return
+        match step:
+            case Step.DECODE:
+                yield from self._decoded(arrival, late=False)
+            case Step.LOOK:
+                yield from self._look(kept)
+            case Step.KEEP:
+                self._ring.add(kept)
+                yield Skipped(arrival.at)
+            case Step.WAKE:
+                self._ring.add(kept)
+                yield Skipped(arrival.at)
+                yield from self._wake(arrival)
+
+    def _look(self, kept: Kept[Arrival]) -> Iterator[Picture | Skipped]:
+        """Look at a keyframe by itself; what stirs in it wakes."""
+        arrival = kept.packet
+        if not len(self._ring):  # it was decoded in full up to here
+            yield from (self._picture(frame, came.at) for frame, came in self._decoder.drained(arrival))
+            self._log.decoding(self._governor.mode)
+        alone = self._decoder.alone(arrival.packet)
+        if alone is None:
+            self._governor.unfit(arrival.now)
+        elif self._governor.looked(stirs=self._attention.stirs(self._decoder.image(alone)), now=arrival.now):
+            self._ring.begin(replace(kept, looked_at=True))
+            yield self._picture(alone, arrival.at)
+            return
+        self._ring.add(kept)
+        yield Skipped(arrival.at)
+        yield from self._wake(arrival)
+
+    def _wake(self, arrival: Arrival) -> Iterator[Picture]:
+        """Decode what is kept, and go on decoding."""
+        governor = self._governor
+        self._log.woke(governor.cause)
+        self._log.decoding(governor.mode)
+        self._behind.extend(self._ring.since(governor.wake_from))
+        self._ring.clear()
+        head = self._behind[0]
+        self._first_pts = head.packet.packet.pts
+        self._looked_pts = self._first_pts if head.looked_at else None
+        self._hurry_from = arrival.now + max(_PATIENCE, _TIMES * (arrival.now - head.now))
+        yield from self._catch_up(arrival.now)
+
+    def _catch_up(self, now: float) -> Iterator[Picture]:
+        """Decode what is kept, one picture after another being inferred."""
+        until = time.monotonic() + _UNTIL_NEXT * min(self._gap, 1.0)
+        while self._behind and (now >= self._hurry_from or self._waited(until)):
+            yield from self._decoded(self._behind.popleft().packet, late=True)
+
+    def _waited(self, until: float) -> bool:
+        """Wait until the last picture is inferred; tells whether it is."""
+        while not self._attention.idle():
+            if time.monotonic() >= until or self._pause(_POLL):
+                return False
+        return True
+
+    def _decoded(self, arrival: Arrival, *, late: bool) -> Iterator[Picture]:
+        attention = self._attention
+        for frame, came in self._decoder.decode(arrival.packet, arrival):
+            if self._unseen(frame):
+                yield self._picture(frame, came.at, late=late)
+                self._governor.seen(came.now, stirring=attention.stirring, following=attention.following)
+
+    def _unseen(self, frame: VideoFrame) -> bool:
+        """Tell whether a frame is whole, and was not looked at before."""
+        if self._first_pts is None or frame.pts is None:
+            return True
+        if frame.pts <= self._first_pts:
+            # Before it come frames that lean on what was not kept.
+            return frame.pts == self._first_pts and self._looked_pts is None
+        self._first_pts = None
+        return True
+
+    def _end(self, arrival: Arrival) -> Iterator[Picture]:
+        """Leave nothing undecoded: the recording is over, or starts over."""
+        if self._governor.mode is not Mode.FULL and len(self._ring) and self._tail:
+            self._governor.demanded(arrival.now)
+            yield from self._wake(arrival)
+        self._hurry_from = arrival.now
+        yield from self._catch_up(arrival.now)
+        yield from self._decoded(arrival, late=False)
+
+    def _picture(self, frame: VideoFrame, at: float, *, late: bool = False) -> Picture:
+        behind = max(time.time() - at, 1e-6) if late else 0.0
+        return Picture(at, frame.time, self._decoder.image(frame), behind)
+
+
+class GovernedSource:
+    """A stream of which no more is decoded than its camera needs."""
+
+    def __init__(
+        self,
+        stream: StreamSource,
+        attention: Attention,
+        log: DecodeLog,
+        pause: Pause,
+        *,
+        forced: Mode | None = None,
+        recorded: bool = False,
+        tail: bool = True,
+    ) -> None:
+        """Go by the time of the stream, if it is `recorded`, else by the clock.
+
+        `forced` is as for `Governor`, `tail` as for `GovernedDecoder`.
+        """
+        self._source = stream
+        self._attention = attention
+        self._log = log
+        self._pause = pause
+        self._forced = forced
+        self._recorded = recorded
+        self._tail = tail
+
+    def open(self) -> None:
+        """Connect and find the video stream; raises a `SourceError`."""
+        self._source.open()
+
+    def pictures(self) -> Iterator[Picture | Skipped]:
+        """Yield pictures in order, and a word for each packet that is put aside."""
+        stream = self._source.stream
+        if stream.codec_context.name not in GOVERNED:
+            self._log.decoding(Mode.FULL)
+            return self._source.pictures()
+        governor = Governor(self._forced)
+        decoder = GovernedDecoder(stream, self._attention, self._log, self._pause, governor, tail=self._tail)
+        return decoder.pictures(self._arrivals())
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._source.close()
+
+    def _arrivals(self) -> Iterator[Arrival]:
+        at = 0.0
+        for packet, arrived in self._source.packets():
+            if self._recorded and packet.dts is not None:
+                at = float(packet.dts * packet.time_base)
+            yield Arrival(packet, arrived, at if self._recorded else time.monotonic())
