@@ -66,12 +66,16 @@ class PacketDecoder(Generic[T]):
         self._arrivals.clear()
 
     def alone(self, packet: VideoPacket) -> VideoFrame | None:
-        """Return the picture of a keyframe and be ready for the next; nothing if it is not whole."""
+        """Return the picture of a keyframe, and be ready for the next one.
+
+        Nothing if it does not stand for itself; raises `DecodeError` if it is damaged.
+        """
         try:
             frames = [*self._stream.decode(packet), *self._stream.decode(self._end())]
-        except av.error.InvalidDataError:
-            frames = []
-        self._stream.codec_context.flush_buffers()
+        except av.error.InvalidDataError as error:
+            raise DecodeError("a keyframe is damaged") from error
+        finally:
+            self._stream.codec_context.flush_buffers()
         if len(frames) != 1 or frames[0].pict_type != PictureType.I:
             return None
         return frames[0]

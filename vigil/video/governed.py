@@ -7,14 +7,16 @@ that are kept begin with one.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from vigil.errors import DecodeError
 from vigil.video.decoder import PacketDecoder
 from vigil.video.governor import Governor, Mode, Step
-from vigil.video.ring import Kept, PacketRing
+from vigil.video.ring import Arrival, PacketRing
 from vigil.video.source import Picture, Skipped
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from vigil.video.source import Attention, Pause
     from vigil.video.stream import StreamSource
 
+    VideoArrival: TypeAlias = Arrival[VideoPacket]
+
 GOVERNED = frozenset({"h264", "hevc", "mjpeg"})
 """Codecs whose keyframes are known to stand for themselves."""
 
@@ -34,6 +38,8 @@ _POLL = 0.005
 """Seconds between two looks at whether the picture before was inferred."""
 _UNTIL_NEXT = 0.7
 """Share of the time to the next packet in which the decoder may wait for an inference."""
+_LEAST_LATE = 1e-6
+"""Seconds: a picture whose packet was put aside is late by something, wherever clocks stand."""
 _PATIENCE, _TIMES = 5.0, 3.0
 """A catch-up may take so many seconds, or times the span that was kept; then the newest wins again."""
 
@@ -46,15 +52,6 @@ class DecodeLog(Protocol):
 
     def woke(self, cause: str) -> None:
         """Count the end of a rest."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Arrival:
-    """A packet, wall-clock seconds at its arrival, and seconds of a clock that nobody sets."""
-
-    packet: VideoPacket
-    at: float
-    now: float
 
 
 class GovernedDecoder:
@@ -71,75 +68,85 @@ class GovernedDecoder:
         tail: bool = True,
     ) -> None:
         """With a `tail`, what is still kept when a recording ends is decoded."""
-        self._decoder: PacketDecoder[Arrival] = PacketDecoder(stream)
+        self._decoder: PacketDecoder[VideoArrival] = PacketDecoder(stream)
         self._attention = attention
         self._log = log
         self._pause = pause
         self._governor = governor
         self._tail = tail
-        self._ring: PacketRing[Arrival] = PacketRing()
-        self._behind: deque[Kept[Arrival]] = deque()
+        self._ring: PacketRing[VideoPacket] = PacketRing()
+        self._behind: deque[VideoArrival] = deque()
         self._hurry_from = 0.0
+        self._aside_until = -math.inf
         self._gap, self._last = 0.0, 0.0
         self._first_pts: int | None = None
         self._looked_pts: int | None = None
         log.decoding(governor.mode)
 
-    def pictures(self, arrivals: Iterator[Arrival]) -> Iterator[Picture | Skipped]:
+    def pictures(self, arrivals: Iterator[VideoArrival]) -> Iterator[Picture | Skipped]:
         """Yield pictures in order, and a word for each packet that is put aside."""
         for arrival in arrivals:
-            if arrival.packet.size == 0:
+            if not arrival.size:
                 yield from self._end(arrival)
             else:
                 yield from self._take(arrival)
 
-    def _take(self, arrival: Arrival) -> Iterator[Picture | Skipped]:
+    def _take(self, arrival: VideoArrival) -> Iterator[Picture | Skipped]:
         self._gap, self._last = arrival.now - self._last, arrival.now
-        packet, behind = arrival.packet, bool(self._behind)
-        kept = Kept(arrival, packet.is_keyframe, packet.size, arrival.now)
+        behind = bool(self._behind)
         step = self._governor.packet(
-            key=kept.key,
-            size=kept.size,
-            now=kept.now,
+            key=arrival.key,
+            size=arrival.size,
+            now=arrival.now,
             resting=not behind and self._attention.resting,
             crowded=self._ring.full,
         )
         if behind:
-            yield Skipped(arrival.at)
-            self._behind.append(kept)
+            yield self._aside(arrival)
+            self._behind.append(arrival)
             yield from self._catch_up(arrival.now)
             return
         match step:
             case Step.DECODE:
-                yield from self._decoded(arrival, late=False)
+                yield from self._decoded(arrival)
             case Step.LOOK:
-                yield from self._look(kept)
+                yield from self._look(arrival)
             case Step.KEEP:
-                self._ring.add(kept)
-                yield Skipped(arrival.at)
+                self._ring.add(arrival)
+                yield self._aside(arrival)
             case Step.WAKE:
-                self._ring.add(kept)
-                yield Skipped(arrival.at)
+                self._ring.add(arrival)
+                yield self._aside(arrival)
                 yield from self._wake(arrival)
 
-    def _look(self, kept: Kept[Arrival]) -> Iterator[Picture | Skipped]:
+    def _look(self, arrival: VideoArrival) -> Iterator[Picture | Skipped]:
         """Look at a keyframe by itself; what stirs in it wakes."""
-        arrival = kept.packet
         if not len(self._ring):  # it was decoded in full up to here
-            yield from (self._picture(frame, came.at) for frame, came in self._decoder.drained(arrival))
+            yield from (self._picture(frame, came) for frame, came in self._decoder.drained(arrival))
             self._log.decoding(self._governor.mode)
-        alone = self._decoder.alone(arrival.packet)
+        alone = self._rest(arrival)
+        if alone is None:
+            self._ring.add(arrival)
+            yield self._aside(arrival)
+            yield from self._wake(arrival)
+        else:
+            self._ring.begin(replace(arrival, looked_at=True))
+            yield self._picture(alone, arrival)
+
+    def _rest(self, arrival: VideoArrival) -> VideoFrame | None:
+        """Return the picture of a keyframe if the rest goes on with it."""
+        try:
+            alone = self._decoder.alone(arrival.packet)
+        except DecodeError:
+            self._governor.demanded(arrival.now)
+            return None
         if alone is None:
             self._governor.unfit(arrival.now)
-        elif self._governor.looked(stirs=self._attention.stirs(self._decoder.image(alone)), now=arrival.now):
-            self._ring.begin(replace(kept, looked_at=True))
-            yield self._picture(alone, arrival.at)
-            return
-        self._ring.add(kept)
-        yield Skipped(arrival.at)
-        yield from self._wake(arrival)
+            return None
+        stirs = self._attention.stirs(self._decoder.image(alone))
+        return alone if self._governor.looked(stirs=stirs, now=arrival.now) else None
 
-    def _wake(self, arrival: Arrival) -> Iterator[Picture]:
+    def _wake(self, arrival: VideoArrival) -> Iterator[Picture]:
         """Decode what is kept, and go on decoding."""
         governor = self._governor
         self._log.woke(governor.cause)
@@ -147,7 +154,7 @@ class GovernedDecoder:
         self._behind.extend(self._ring.since(governor.wake_from))
         self._ring.clear()
         head = self._behind[0]
-        self._first_pts = head.packet.packet.pts
+        self._first_pts = head.packet.pts
         self._looked_pts = self._first_pts if head.looked_at else None
         self._hurry_from = arrival.now + max(_PATIENCE, _TIMES * (arrival.now - head.now))
         yield from self._catch_up(arrival.now)
@@ -156,7 +163,7 @@ class GovernedDecoder:
         """Decode what is kept, one picture after another being inferred."""
         until = time.monotonic() + _UNTIL_NEXT * min(self._gap, 1.0)
         while self._behind and (now >= self._hurry_from or self._waited(until)):
-            yield from self._decoded(self._behind.popleft().packet, late=True)
+            yield from self._decoded(self._behind.popleft())
 
     def _waited(self, until: float) -> bool:
         """Wait until the last picture is inferred; tells whether it is."""
@@ -165,11 +172,11 @@ class GovernedDecoder:
                 return False
         return True
 
-    def _decoded(self, arrival: Arrival, *, late: bool) -> Iterator[Picture]:
+    def _decoded(self, arrival: VideoArrival) -> Iterator[Picture]:
         attention = self._attention
         for frame, came in self._decoder.decode(arrival.packet, arrival):
             if self._unseen(frame):
-                yield self._picture(frame, came.at, late=late)
+                yield self._picture(frame, came)
                 self._governor.seen(came.now, stirring=attention.stirring, following=attention.following)
 
     def _unseen(self, frame: VideoFrame) -> bool:
@@ -182,18 +189,23 @@ class GovernedDecoder:
         self._first_pts = None
         return True
 
-    def _end(self, arrival: Arrival) -> Iterator[Picture]:
+    def _end(self, arrival: VideoArrival) -> Iterator[Picture]:
         """Leave nothing undecoded: the recording is over, or starts over."""
         if self._governor.mode is not Mode.FULL and len(self._ring) and self._tail:
             self._governor.demanded(arrival.now)
             yield from self._wake(arrival)
         self._hurry_from = arrival.now
         yield from self._catch_up(arrival.now)
-        yield from self._decoded(arrival, late=False)
+        yield from self._decoded(arrival)
 
-    def _picture(self, frame: VideoFrame, at: float, *, late: bool = False) -> Picture:
-        behind = max(time.time() - at, 1e-6) if late else 0.0
-        return Picture(at, frame.time, self._decoder.image(frame), behind)
+    def _aside(self, arrival: VideoArrival) -> Skipped:
+        """Return the word for a packet that is put aside."""
+        self._aside_until = arrival.now
+        return Skipped(arrival.at)
+
+    def _picture(self, frame: VideoFrame, came: VideoArrival) -> Picture:
+        late = max(time.time() - came.at, _LEAST_LATE) if came.now <= self._aside_until else 0.0
+        return Picture(came.at, frame.time, self._decoder.image(frame), late)
 
 
 class GovernedSource:
@@ -240,9 +252,10 @@ class GovernedSource:
         """Close the connection."""
         self._source.close()
 
-    def _arrivals(self) -> Iterator[Arrival]:
+    def _arrivals(self) -> Iterator[VideoArrival]:
         at = 0.0
         for packet, arrived in self._source.packets():
             if self._recorded and packet.dts is not None:
                 at = float(packet.dts * packet.time_base)
-            yield Arrival(packet, arrived, at if self._recorded else time.monotonic())
+            now = at if self._recorded else time.monotonic()
+            yield Arrival(packet, packet.is_keyframe, packet.size, arrived, now)

@@ -16,12 +16,16 @@ _MOST_PACKETS = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Kept(Generic[T]):
-    """A packet, its bytes, its arrival in seconds; of a keyframe whether it was looked at already."""
+class Arrival(Generic[T]):
+    """A packet with its bytes, and its arrival in wall-clock seconds and by a clock that nobody sets.
+
+    `looked_at` says of a keyframe that its picture was seen already.
+    """
 
     packet: T
     key: bool
     size: int
+    at: float
     now: float
     looked_at: bool = False
 
@@ -32,7 +36,7 @@ class PacketRing(Generic[T]):
     def __init__(self, most_bytes: int = _MOST_BYTES, most_packets: int = _MOST_PACKETS) -> None:
         self._most_bytes = most_bytes
         self._most_packets = most_packets
-        self._kept: deque[Kept[T]] = deque()
+        self._kept: deque[Arrival[T]] = deque()
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -43,18 +47,18 @@ class PacketRing(Generic[T]):
         """Whether there is no more room: what is kept is to be decoded, or forgotten."""
         return self._bytes > self._most_bytes or len(self._kept) > self._most_packets
 
-    def begin(self, kept: Kept[T]) -> None:
+    def begin(self, arrival: Arrival[T]) -> None:
         """Forget what is kept and begin with a keyframe."""
         self._kept.clear()
         self._bytes = 0
-        self.add(kept)
+        self.add(arrival)
 
-    def add(self, kept: Kept[T]) -> None:
+    def add(self, arrival: Arrival[T]) -> None:
         """Append a packet."""
-        self._kept.append(kept)
-        self._bytes += kept.size
+        self._kept.append(arrival)
+        self._bytes += arrival.size
 
-    def since(self, start: float) -> Sequence[Kept[T]]:
+    def since(self, start: float) -> Sequence[Arrival[T]]:
         """Return what is kept from the last keyframe on that came at `start` or before, else all of it."""
         kept = list(self._kept)
         heads = [number for number, each in enumerate(kept) if each.key and each.now <= start]
