@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vigil.core.types import Float32, UInt8
     from vigil.inference.schedule import Shape
     from vigil.sinks.dialect import Message
-    from vigil.video.source import Picture
+    from vigil.video.source import Picture, Skipped
 
 MODEL: Final = Model("fake", ("person", "car", "cell phone"), stride=32, size=640)
 LOADED: Final = {MAIN_MODEL: Loaded("fake", "fake cpu", "there is no other")}
@@ -126,7 +126,7 @@ class FakeSource:
 
     def __init__(
         self,
-        pictures: Iterable[Picture] = (),
+        pictures: Iterable[Picture | Skipped] = (),
         *,
         end: Exception | None = None,
         refuses: Exception | None = None,
@@ -141,7 +141,7 @@ class FakeSource:
         if self._refuses is not None:
             raise self._refuses
 
-    def pictures(self) -> Iterator[Picture]:
+    def pictures(self) -> Iterator[Picture | Skipped]:
         """Play."""
         yield from self._pictures
         if self._end is not None:

@@ -253,9 +253,9 @@ class GovernedSource:
         self._source.close()
 
     def _arrivals(self) -> Iterator[VideoArrival]:
-        at = 0.0
+        tick, at = float(self._source.stream.time_base or 0), 0.0
         for packet, arrived in self._source.packets():
             if self._recorded and packet.dts is not None:
-                at = float(packet.dts * packet.time_base)
+                at = packet.dts * tick
             now = at if self._recorded else time.monotonic()
             yield Arrival(packet, packet.is_keyframe, packet.size, arrived, now)

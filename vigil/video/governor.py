@@ -25,6 +25,8 @@ _BEFORE_SIZES, _BEFORE_LOOK = 2.5, 0.0
 """Seconds before packets grew that may show what made them grow; a look goes back to the look before it."""
 _BRIEF = 3600.0
 """Seconds for which a camera is not left to its keyframes after something came and went between two."""
+_BEGINNING = 3.0
+"""Seconds of a stream in which nothing is known of what was before."""
 _UNFIT = 600.0
 """Seconds for which a stream is decoded in full after its keyframes proved too far apart to keep packets."""
 
@@ -76,6 +78,7 @@ class Governor:
         self._interval: float | None = None  # smoothed, between keyframes
         self._key_at = self._looked_at = -math.inf
         self._full_until = self._never_blind_until = -math.inf
+        self._since: float | None = None  # arrival of the first packet
         self._episode: tuple[float, float] | None = None  # first and last sign of life
         self._followed = False
 
@@ -84,6 +87,8 @@ class Governor:
 
         `crowded` says that no more packets can be kept.
         """
+        if self._since is None:
+            self._since = now
         if key:
             self._keyframe(now)
         else:
@@ -180,7 +185,9 @@ class Governor:
         if self._episode is None:
             return
         first, last = self._episode
+        # What was there when the stream began may have been there for hours.
+        from_start = self._since is not None and first - self._since < _BEGINNING
         blind = max(self._interval or 0.0, _LOOK_EVERY[Mode.KEYFRAMES])
-        if self._followed and last - first < blind:
+        if self._followed and not from_start and last - first < blind:
             self._never_blind_until = now + _BRIEF
         self._episode, self._followed = None, False

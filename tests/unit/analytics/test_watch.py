@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +17,11 @@ from vigil.analytics.watch import Watch
 from vigil.config.analytics import MotionConfig, TrackingConfig
 from vigil.config.model import DetectConfig
 from vigil.core.events import Event, EventType
+from vigil.core.types import Frame
 from vigil.metrics import Metrics
 
 if TYPE_CHECKING:
-    from vigil.core.types import BusMessage, Frame, UInt8
+    from vigil.core.types import BusMessage, UInt8
 
 FPS = 5.0
 SOMEBODY = (600, 200, 660, 400, 0.9, 0)
@@ -237,3 +239,77 @@ def test_motion_that_is_looked_for_no_more_is_over(monkeypatch: pytest.MonkeyPat
     stage.play(1, square=100, step=30)
     stage.watch.settle(MotionConfig(enabled=False), gate=True, fps=FPS)
     assert not stage.watch.moving
+
+
+def test_camera_rests_when_nothing_moves_or_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two seconds after the last motion, and after the last object that may move on, a look will do."""
+    stage = Stage(monkeypatch)
+    states = [stage.watch.resting]
+    stage.play(5)
+    states.append(stage.watch.resting)
+    stage.play(1, square=100, step=30)
+    states.append(stage.watch.resting)
+    stage.play(1.5)
+    states.append(stage.watch.resting)
+    stage.play(1)
+    states.append(stage.watch.resting)
+    stage.watch.inferred(frame("a", 0, stage.clock.now + 5e8), active=True)
+    states += [stage.watch.resting, stage.watch.following]
+    stage.play(3)
+    states += [stage.watch.resting, stage.watch.following]
+    assert states == [False, True, False, False, True, False, True, True, False]
+
+
+def test_new_settings_and_cameras_without_a_gate_do_not_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture that is to be learnt anew, and a camera that is always looked at, need every frame."""
+    stage = Stage(monkeypatch)
+    stage.play(5)
+    stage.watch.settle(MotionConfig(), gate=True, fps=FPS)
+    states = [stage.watch.resting]
+    stage.play(5)
+    states.append(stage.watch.resting)
+    stage.watch.settle(MotionConfig(), gate=False, fps=FPS)
+    stage.play(5)
+    states.append(stage.watch.resting)
+    stage.watch.settle(MotionConfig(enabled=False), gate=True, fps=FPS)
+    stage.play(5)
+    assert [*states, stage.watch.resting] == [False, True, False, False]
+
+
+def test_a_look_learns_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A square is seen however often it is looked at, and stirs nothing where it belongs to the picture."""
+    stage = Stage(monkeypatch)
+    assert stage.watch.stirs(Scene(None, 1))  # nothing to compare with yet
+    stage.play(5)
+    assert not stage.watch.stirs(Scene(None, 9))
+    assert all(stage.watch.stirs(Scene(400, number)) for number in range(50))
+    assert not stage.watch.moving
+
+
+def test_frames_that_come_late_count_from_their_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What moves in frames that were kept is told, and looked at ten times a second of their own time."""
+    stage = Stage(monkeypatch)
+    stage.play(5)
+    before = len(stage.taken)
+    started = stage.clock.now
+    stage.clock.now += 3
+    for number in range(1, 21):
+        at = started + number / 10
+        image = Scene(100 + 30 * number, number)
+        stage.watch.offer(Frame("a", number, at + 5e8, None, image, stage.clock.now - at))
+    assert len(stage.taken) - before >= 18
+    assert stage.told == [True]
+
+
+def test_rare_frames_are_taken_for_the_check_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a frame every three seconds the one nearest to the tenth second is inferred, not the one after."""
+    stage = Stage(monkeypatch)
+    stage.play(5)
+    before, at = len(stage.taken), []
+    for number in range(20):
+        stage.clock.now += 3
+        stage.watch.offer(frame("a", number, stage.clock.now + 5e8, Scene(None, number)))
+        if len(stage.taken) > before:
+            before = len(stage.taken)
+            at.append(number)
+    assert {later - sooner for sooner, later in pairwise(at)} == {3}

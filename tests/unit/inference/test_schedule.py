@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.fakes import FakeImage, frame
-from vigil.core.types import MAIN_MODEL
+from vigil.core.types import MAIN_MODEL, Frame
 from vigil.inference.schedule import Batch, Offer, Schedule, Upload
-
-if TYPE_CHECKING:
-    from vigil.core.types import Frame
 
 WIDE, TALL = FakeImage(1280, 720), FakeImage(720, 1280)
 
@@ -511,3 +507,28 @@ def test_every_frame_has_one_fate(steps: list[tuple[str, int, float]]) -> None:
     lost = book.fates["overwritten"] + book.fates["not_due"]
     assert book.offered == len(taken) + lost + len(waiting)
     assert len({id(each) for each in taken + waiting}) == len(taken) + len(waiting)
+
+
+def test_camera_is_idle_when_nothing_of_it_waits_or_is_in_flight(schedule: Schedule) -> None:
+    """A frame that waits, or goes through an engine, holds up the next of those that were kept."""
+    states = [schedule.idle("a"), schedule.idle("nobody")]
+    schedule.offer(frame("a"), 0.0)
+    states.append(schedule.idle("a"))
+    batch = took(schedule, 0.1)
+    states += [schedule.idle("a"), schedule.idle("b")]
+    schedule.done(batch)
+    assert [*states, schedule.idle("a")] == [True, True, False, False, True, True]
+
+
+def test_late_frames_take_the_turns_of_their_own_time(schedule: Schedule) -> None:
+    """Frames of the last ten seconds, offered all at once, are taken at the camera's rate in their time."""
+    taken = []
+    for number in range(100):
+        late = 10 - number / 10
+        offered = Frame("a", number, 0.0, None, WIDE, late)
+        schedule.offer(offered, 50 - late)
+        batch = schedule.take(50.0, {MAIN_MODEL: 1})
+        if batch is not None:
+            taken.append(number)
+            schedule.done(batch)
+    assert taken == [0, 1, *range(10, 100, 10)]  # one missed turn is made up for

@@ -25,7 +25,7 @@ from vigil.errors import (
 from vigil.metrics import Metrics
 from vigil.metrics.camera import CAPTURE_FAILURES
 from vigil.video.camera import Camera
-from vigil.video.source import Picture
+from vigil.video.source import Picture, Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -135,6 +135,18 @@ async def test_frames_are_numbered_and_told() -> None:
     assert scene.value("camera_state", camera="drive", state="live") == 1
     assert scene.value("frames_captured_total", camera="drive") == 3
     assert scene.opened[0].closed.is_set()
+
+
+async def test_packets_that_are_put_aside_are_counted_when_they_come() -> None:
+    """What is kept counts as captured on arrival and as decoded when it is, late, with its own time."""
+    late = Picture(100.0, 0.0, FakeImage(), 2.5)
+    items: list[Picture | Skipped] = [Skipped(100.0), Skipped(101.0), late, *pictures(1)]
+    scene = Scene(lambda _pause: FakeSource(items, end=EndedError("over")))
+    with pytest.raises(EndedError):
+        await scene.camera.run_once()
+    assert [(each.seq, each.captured_at, each.late) for each in scene.frames] == [(1, 100, 2.5), (2, 100, 0)]
+    assert scene.value("frames_captured_total", camera="drive") == 3
+    assert scene.value("frames_decoded_total", camera="drive") == 2
 
 
 async def test_numbers_go_on_over_reconnects() -> None:
