@@ -6,12 +6,17 @@ Long form, every combination over the whole of the scenes: `VIGIL_ENDURANCE=1`.
 from __future__ import annotations
 
 import os
+import time
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.quiet import DETECT_FPS, Rate, Run, Scene, night, person, run
+from tests.support.broker import Recorder, mosquitto, recorder
+from tests.support.daemon import DaemonProcess
+from tests.support.quiet import DETECT_FPS, FPS, Rate, Run, Scene, night, person, run
+from tests.support.rtsp import RtspLab
 from vigil.video.governor import Mode
 from vigil.video.measure import measure_decode
 
@@ -90,3 +95,46 @@ def test_quiet_camera_costs_a_fraction(tmp_path: Path, name: str, rate: Rate) ->
     print(f"\n{name} {rate}: full {full * 1e3:.3f} ms a frame; {ratios}")
     assert keyframes <= full / 5
     assert packets <= full / 20
+
+
+async def test_resting_camera_wakes_in_time(tmp_path: Path) -> None:
+    """Over RTSP the daemon rests, still counts every frame, wakes by itself, and tells who came."""
+    scene = person(tmp_path / "scene.mp4", 50, "crf", 44.9, 14)
+    if scene is None:
+        pytest.skip("needs the clips of VIGIL_ASSETS")
+    config = tmp_path / "vigil.yaml"
+    async with RtspLab() as lab, mosquitto() as broker, recorder(broker) as heard:
+        url = await lab.add("/cam", scene.path, fps=FPS)
+        config.write_text(
+            "mqtt: {host: 127.0.0.1}\n"
+            "defaults: {detect: {classes: [person], when: motion}}\n"
+            f"cameras: {{cam: {{url: {url}}}}}\n"
+        )
+        async with DaemonProcess("run", "-c", str(config), mqtt_port=broker) as daemon:
+
+            async def rests() -> bool:
+                camera = await daemon.get_json("/api/cameras/cam")
+                return bool(camera["decoding"] == "keyframes")
+
+            await daemon.until(rests, 40, "rest")
+            resting_at = time.time()
+            await heard.until(lambda: _begun(heard, resting_at), within=40)
+            metrics = (await daemon.get("/metrics")).decode()
+    event, message_at = _begun(heard, resting_at)[0], time.time()
+    assert event["label"] == "person"
+    assert event["start_time"] < message_at
+    values = {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(metrics)
+        for sample in family.samples
+        if sample.labels in ({"camera": "cam"}, {"camera": "cam", "cause": "motion"})
+    }
+    assert values["vigil_camera_wakes_total"] >= 1
+    assert values["vigil_frames_decoded_total"] < values["vigil_frames_captured_total"]
+    assert values["vigil_camera_capture_fps"] >= 0.8 * FPS
+
+
+def _begun(heard: Recorder, since: float) -> list[dict[str, Any]]:
+    """Return the events that began after the camera was seen to rest."""
+    events = heard.objects("vigil/cam/events")
+    return [event for event in events if event["type"] == "new" and event["start_time"] > since - 2]

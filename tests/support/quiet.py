@@ -68,13 +68,13 @@ def person(
     source = asset(f"clips/{PERSON_CLIP}")
     if source is None:
         return None
-    again = f"loop=loop={repeats}:size={round(seconds * FPS)}," if repeats else ""
-    filters = f"fps={FPS},{again}scale=-2:{height},noise=c0s=4:allf=t"
-    command: list[str | Path] = ["ffmpeg", "-v", "error", "-y", "-ss", str(start), "-t", str(seconds)]
-    command += ["-i", source, "-an", "-vf", filters, "-threads", "1", "-c:v", "libx264"]
+    stretch = path.with_suffix(".cut.mkv")
+    _ffmpeg("-ss", str(start), "-t", str(seconds), "-i", source, "-an", "-c:v", "ffv1", stretch)
     options = _options(gop, rate, 1500 * height**2 // 432**2)
-    command += [part for key, value in options.items() for part in (f"-{key}", value)]
-    subprocess.run([*command, path], check=True)
+    encode = [part for key, value in options.items() for part in (f"-{key}", value)]
+    filters = f"fps={FPS},scale=-2:{height},noise=c0s=4:allf=t"
+    again = ("-stream_loop", str(repeats), "-i", stretch, "-t", str(seconds * (repeats + 1)))
+    _ffmpeg(*again, "-vf", filters, "-threads", "1", "-c:v", "libx264", *encode, path)
     recorded = seen(PERSON_CLIP)
     times = np.array([picture.pts for picture in recorded])
 
@@ -84,6 +84,10 @@ def person(
         return [(*box, float(score)) for box, score, label in found if label == "person"]
 
     return Scene(path, truth)
+
+
+def _ffmpeg(*arguments: str | Path) -> None:
+    subprocess.run(["ffmpeg", "-v", "error", "-y", *arguments], check=True)
 
 
 def night(
