@@ -47,8 +47,9 @@ test-unit: .venv/.installed-dev  ## Run the unit tests: seconds, nothing outside
 test-ultralytics: .venv-ultralytics/.installed-dev  ## Run the tests of the torch engine, in an environment of its own (several GB)
 	@$(TORCH_BIN)/python -m pytest tests/ultralytics
 
-test-endurance: .venv/.installed-dev deps  ## Run the tests of cameras in trouble and of monitoring at full length (20 minutes)
-	@VIGIL_ENDURANCE=1 $(BIN)/python -m pytest -s tests/integration/test_never_dies.py tests/integration/test_prometheus.py
+test-endurance: .venv/.installed-dev deps  ## Run at full length the tests of cameras in trouble, decoding at rest, delivery and monitoring
+	@VIGIL_ENDURANCE=1 $(BIN)/python -m pytest -s tests/integration/test_never_dies.py tests/integration/test_governor.py \
+	    tests/integration/test_delivery.py tests/integration/test_prometheus.py
 
 check: .venv/.installed-dev  ## Run the linter, the formatter's check and the type checker
 	@$(BIN)/ruff check .

@@ -52,6 +52,12 @@ def same_events(full: Run, governed: Run) -> None:
     assert governed.crossings == full.crossings
 
 
+def apart(full: Run, governed: Run) -> float:
+    """Return the largest difference between times of the same event."""
+    pairs = zip(governed.events, full.events, strict=True)
+    return max(max(abs(a[1] - b[1]), abs(a[2] - b[2])) for a, b in pairs)
+
+
 @EVERY_STREAM
 @pytest.mark.parametrize("name", ["night", "still night", "person"])
 def test_no_event_is_lost(tmp_path: Path, name: str, gop: int, rate: Rate) -> None:
@@ -65,6 +71,7 @@ def test_no_event_is_lost(tmp_path: Path, name: str, gop: int, rate: Rate) -> No
     print(f" {governed.modes} {dict(governed.causes)}")
     assert len(full.events) >= 2
     same_events(full, governed)
+    print(f"at most {apart(full, governed):.2f} s apart")
     if rate == "cbr" and gop == 250:
         assert governed.modes == [Mode.FULL]  # ten seconds between keyframes, and sizes tell nothing
     elif gop != 250:
