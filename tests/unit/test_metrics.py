@@ -335,7 +335,9 @@ def everything() -> Metrics:
     for name in ("drive", "door"):
         camera = added(metrics, name, "person")
         camera.health(LIVE)
-        camera.decoded(0.0, 0.01)
+        camera.captured(0.0)
+        camera.decoded()
+        camera.spent(0.01)
         camera.inferred([0], NAMES)
         camera.told({"person": 1}, {"gate": {"person": 1}}, [event(label="person")])
         camera.crossed(Totals({"entry": {"person": Crossings(1, 0)}}))

@@ -234,6 +234,11 @@ class GovernedSource:
         self._recorded = recorded
         self._tail = tail
 
+    @property
+    def codec(self) -> str:
+        """What the stream is compressed with."""
+        return self._source.codec
+
     def open(self) -> None:
         """Connect and find the video stream; raises a `SourceError`."""
         self._source.open()

@@ -63,8 +63,9 @@ class Attention(Protocol):
 class Source(Protocol):
     """An endless stream of pictures. All calls block and come from one capture thread."""
 
-    codec: str
-    """How its pictures are coded, such as `h264`, once the first has come; empty where that is not known."""
+    @property
+    def codec(self) -> str:
+        """How its pictures are coded, such as `h264`, once the first has come; empty if nobody knows."""
 
     def open(self) -> None:
         """Connect; raises a `SourceError` that says why it cannot."""

@@ -69,10 +69,12 @@ class StreamSource:
         self._looped = looped
         self._pause = pause
         self._container: InputContainer | None = None
+        self.codec = ""
 
     def open(self) -> None:
         """Connect and find the video stream; raises a `SourceError`."""
         self._container = open_container(self._camera)
+        self.codec = self.stream.codec_context.codec.canonical_name
 
     def pictures(self) -> Iterator[Picture]:
         """Yield each decoded frame with the arrival time of the packet that carried it."""
@@ -87,12 +89,6 @@ class StreamSource:
         container = self._container
         assert container is not None, "open() first"  # noqa: S101 -- a caller's mistake, not a user's
         return container.streams.video[0]
-
-    @property
-    def codec(self) -> str:
-        """What the stream is compressed with; empty before `open` and after `close`."""
-        container = self._container
-        return "" if container is None else container.streams.video[0].codec_context.codec.canonical_name
 
     def packets(self) -> Iterator[tuple[VideoPacket, float]]:
         """Yield each packet with its arrival; at a recording's end an empty one, which drains decoders."""
