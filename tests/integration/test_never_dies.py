@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.broker import recorder
-from tests.support.clips import make_clip
 from tests.support.daemon import DaemonProcess
-from tests.support.rtsp import Fault, FaultKind, RtspLab, RtspLabProcess
 from vigil.aio.tasks import Backoff
+from vigil.bench.clips import make_clip
+from vigil.bench.rtsp import Fault, FaultKind, RtspLab, RtspLabProcess
 from vigil.config.model import CameraConfig
 from vigil.core.types import CameraHealth, CameraState
 from vigil.metrics import Metrics

@@ -13,9 +13,9 @@ from typing import Any
 import av
 import pytest
 
-from tests.support.clips import CounterUnreadableError, make_clip, read_counter
-from tests.support.rtsp import Credentials, Fault, FaultKind, Lab, RtspLab, RtspLabProcess
-from tests.support.rtsp.client import RtspClient
+from vigil.bench.clips import CounterUnreadableError, make_clip, read_counter
+from vigil.bench.rtsp import Credentials, Fault, FaultKind, Lab, RtspLab, RtspLabProcess
+from vigil.bench.rtsp.client import RtspClient
 
 FRAMES = 20
 FPS = 100

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tests.support.clips import make_clip
 from tests.support.daemon import free_port
-from tests.support.rtsp import Credentials, RtspLab
 from vigil.aio.threads import Worker
+from vigil.bench.clips import make_clip
+from vigil.bench.rtsp import Credentials, RtspLab
 from vigil.config.model import CameraConfig
 from vigil.errors import SourceError, UnauthorizedError
 from vigil.video.open import open_source

@@ -59,7 +59,7 @@ OWNERS: dict[str, frozenset[str]] = {
     "prometheus_client": frozenset({"metrics", "web.routes.status"}),
     "astral": frozenset({"daytime"}),
     "yaml": frozenset({"config"}),
-    "pydantic": frozenset({"config"}),
+    "pydantic": frozenset({"config", "bench.rtsp.control"}),
     "pydantic_core": frozenset({"config"}),
     "cv2": frozenset({"video", "inference", "analytics"}),
 }

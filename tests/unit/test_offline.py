@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.support.clips import make_clip, read_counter
 from tests.support.fakes import MODEL, PATIENCE, FakeEngine, FakeImage, boxes, one_person
 from tests.support.serving import service
+from vigil.bench.clips import make_clip, read_counter
 from vigil.core.types import Detections, Float32
 from vigil.errors import VigilError
 from vigil.offline import Annotator, Found, detect_all, is_video, pictures, to_json, to_text

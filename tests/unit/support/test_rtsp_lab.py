@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import struct
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.clips import CounterUnreadableError, make_clip, read_counter
-from tests.support.rtsp import Credentials, Fault, FaultKind
-from tests.support.rtsp.auth import Authenticator, Verdict
-from tests.support.rtsp.bitstream import Codec, split_nal_units
-from tests.support.rtsp.damage import damage
-from tests.support.rtsp.delivery import BACKLOG_LIMIT, Interleaved, Meter
-from tests.support.rtsp.faults import Faults
-from tests.support.rtsp.feed import Feed, FeedOptions
-from tests.support.rtsp.jpeg import UnsupportedJpegError, parse_jpeg
-from tests.support.rtsp.media import Media, load_media
-from tests.support.rtsp.message import Request
-from tests.support.rtsp.rtp import (
+from vigil.bench.clips import CounterUnreadableError, make_clip, read_counter
+from vigil.bench.rtsp import Credentials, Fault, FaultKind
+from vigil.bench.rtsp.auth import Authenticator, Verdict
+from vigil.bench.rtsp.bitstream import Codec, split_nal_units
+from vigil.bench.rtsp.damage import damage
+from vigil.bench.rtsp.delivery import BACKLOG_LIMIT, Interleaved, Meter
+from vigil.bench.rtsp.faults import Faults
+from vigil.bench.rtsp.feed import Feed, FeedOptions
+from vigil.bench.rtsp.jpeg import UnsupportedJpegError, parse_jpeg
+from vigil.bench.rtsp.media import Media, load_media
+from vigil.bench.rtsp.message import Request
+from vigil.bench.rtsp.rtp import (
     CLOCK_RATE,
     HEADER,
     Packets,
@@ -33,7 +34,7 @@ from tests.support.rtsp.rtp import (
     sender_report,
     stamp,
 )
-from tests.support.rtsp.sdp import describe
+from vigil.bench.rtsp.sdp import describe
 
 FPS, GOP, FRAMES = 25, 10, 20
 
@@ -343,6 +344,21 @@ class TestFeed:
         """A client that joins in mid-GOP gets what comes next, which is no keyframe."""
         receiver = await self._play(media, 0.29, late=0.5)
         assert [packets.keyframe for packets in receiver.units] == [False] * 7
+
+    async def test_live_path_can_begin_in_the_middle_of_its_clip(self, media: Media) -> None:
+        """Half a second in it starts at the keyframe before, and tells when its clip would have begun."""
+        feed = Feed(media, FeedOptions(True, False, 5.0), Faults(), Meter())
+        receiver = FakeReceiver()
+        feed.begin(0.5)
+        feed.join(receiver)
+        before = time.time()
+        feed.start(delay=3.0)
+        after = time.time()
+        await asyncio.sleep(3.39)
+        feed.stop()
+        assert [packets.keyframe for packets in receiver.units] == [True, *[False] * 9]
+        assert len(receiver.units[0].data) == len(media.units[10].announced.data)
+        assert before + 3.0 - 0.4 <= feed.origin <= after + 3.0 - 0.4
 
     async def test_gop_cache_brings_a_late_client_to_the_keyframe(self, media: Media) -> None:
         """With the cache a client gets the current GOP at once, and no number is missing after it."""

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.support.clips import make_clip, read_counter
 from tests.support.fakes import Clock
+from vigil.bench.clips import make_clip, read_counter
 from vigil.config.model import CameraConfig
 from vigil.errors import NotFoundError, RefusedError, SourceError, UnsupportedError
 from vigil.video.decoder import PacketDecoder

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.clips import make_clip
+from vigil.bench.clips import make_clip
 from vigil.config.model import CameraConfig
 from vigil.errors import NotFoundError, RefusedError
 from vigil.video.probe import Packets, Report, probe, report

@@ -12,8 +12,8 @@ import av.error
 import numpy as np
 import pytest
 
-from tests.support.clips import make_clip, read_counter
 from tests.support.fakes import Clock
+from vigil.bench.clips import make_clip, read_counter
 from vigil.config.model import CameraConfig
 from vigil.errors import (
     DecodeError,

@@ -28,6 +28,7 @@ _BLACK: Final = 16
 _WHITE: Final = 235
 _GREY: Final = 128
 _MINIMUM_CONTRAST: Final = 64
+_BGR_AXES: Final = 3
 
 
 class CounterUnreadableError(ValueError):
@@ -82,7 +83,7 @@ def read_counter(picture: NDArray[Any]) -> int:
     The number counts modulo 2^16. Raises `CounterUnreadableError` where the second row of the pattern is not
     the first one's complement: no counter, or a damaged picture.
     """
-    luma = picture.mean(axis=2) if picture.ndim == 3 else picture
+    luma = picture.mean(axis=2) if picture.ndim == _BGR_AXES else picture
     height, width = luma.shape
     rows = [
         [

@@ -8,14 +8,14 @@ from typing import Any, Final
 import av
 from av.bitstream import BitStreamFilterContext
 
-from tests.support.rtsp.bitstream import (
+from vigil.bench.rtsp.bitstream import (
     Codec,
     is_delimiter,
     is_parameter_set,
     is_sequence_parameter_set,
     split_nal_units,
 )
-from tests.support.rtsp.rtp import CLOCK_RATE, Template, make_template, payload_type, payloads
+from vigil.bench.rtsp.rtp import CLOCK_RATE, Template, make_template, payload_type, payloads
 
 _FILTERS: Final = {Codec.H264: "h264_mp4toannexb", Codec.HEVC: "hevc_mp4toannexb"}
 _USUAL_RATE: Final = 25

@@ -12,10 +12,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.clips import make_clip
-from tests.support.rtsp.client import RtspClient
-from tests.support.rtsp.control import RtspLabProcess
-from tests.support.rtsp.media import load_media
+from vigil.bench.clips import make_clip
+from vigil.bench.rtsp.client import RtspClient
+from vigil.bench.rtsp.control import RtspLabProcess
+from vigil.bench.rtsp.media import load_media
 
 _CHUNK = 1 << 18
 _SETTLE = 1.0

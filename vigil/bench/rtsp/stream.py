@@ -4,11 +4,11 @@ import random
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from tests.support.rtsp.auth import Authenticator, Credentials
-from tests.support.rtsp.delivery import Meter, Receiver
-from tests.support.rtsp.faults import Fault, FaultKind, Faults
-from tests.support.rtsp.feed import Feed, FeedOptions
-from tests.support.rtsp.media import Media
+from vigil.bench.rtsp.auth import Authenticator, Credentials
+from vigil.bench.rtsp.delivery import Meter, Receiver
+from vigil.bench.rtsp.faults import Fault, FaultKind, Faults
+from vigil.bench.rtsp.feed import Feed, FeedOptions
+from vigil.bench.rtsp.media import Media
 
 Transport: TypeAlias = Literal["tcp", "udp"]
 Start: TypeAlias = Literal["keyframe", "live"]
@@ -22,8 +22,10 @@ class StreamOptions:
     begins at the clip's first picture; with `live` all share one and come in where it is, as on a camera,
     in mid-GOP unless `gop_cache` sends them the current GOP first. `in_band` repeats the parameter sets
     before every keyframe; the SDP has them anyhow. `own_port` gives the path a listener of its own, which
-    can be closed (`FaultKind.REFUSE`). A session ends `session_timeout` seconds after the client's last
-    request or receiver report. Sender reports go out at PLAY and every `report_interval` seconds.
+    can be closed (`FaultKind.REFUSE`). `begin` is how many seconds into the clip a live timeline starts, at
+    the keyframe before: paths that play one clip need not show the same at the same time. A session ends
+    `session_timeout` seconds after the client's last request or receiver report. Sender reports go out at
+    PLAY and every `report_interval` seconds.
     """
 
     fps: float | None = None
@@ -33,6 +35,7 @@ class StreamOptions:
     in_band: bool = True
     transports: tuple[Transport, ...] = ("tcp", "udp")
     own_port: bool = False
+    begin: float = 0.0
     session_timeout: float = 60.0
     report_interval: float = 5.0
 
@@ -66,7 +69,13 @@ class Stream:
     def start(self) -> None:
         """Start the shared timeline, if there is one, out of step with those of other paths."""
         if self._live:
+            self._live.begin(self.options.begin)
             self._live.start(random.random() / self._own.fps)  # noqa: S311 -- only a phase
+
+    @property
+    def origin(self) -> float | None:
+        """The Unix time at which a live timeline sent, or would have sent, its clip's first picture."""
+        return self._live.origin if self._live else None
 
     def open_feed(self) -> Feed:
         """Return the timeline of a new session."""

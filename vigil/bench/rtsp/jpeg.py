@@ -6,6 +6,7 @@ from typing import Final
 
 _DQT, _SOF0, _DHT, _SOS = 0xDB, 0xC0, 0xC4, 0xDA
 _TABLES_IN_BAND: Final = 255
+_LARGEST: Final = 2040
 _SUBSAMPLING: Final = {0x21: 0, 0x22: 1}
 """Sampling factors of the luma component (4:2:2, 4:2:0) to RFC 2435's type."""
 
@@ -39,7 +40,7 @@ def parse_jpeg(data: bytes) -> JpegPicture:
                 tables[segment[start]] = segment[start + 1 : start + 65]
         elif marker == _SOF0:
             height, width = struct.unpack_from(">HH", segment, 1)
-            if segment[7] not in _SUBSAMPLING or max(width, height) > 2040 or (width | height) & 7:
+            if segment[7] not in _SUBSAMPLING or max(width, height) > _LARGEST or (width | height) & 7:
                 raise UnsupportedJpegError(f"{width}x{height} with sampling {segment[7]:#x}")
             kind = _SUBSAMPLING[segment[7]]
         elif marker == _SOS:

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tests.support.rtsp.damage import damage
-from tests.support.rtsp.delivery import Meter, Receiver
-from tests.support.rtsp.faults import FaultKind, Faults
-from tests.support.rtsp.media import AccessUnit, Media
-from tests.support.rtsp.rtp import CLOCK_RATE, HEADER, Packets, sender_report, stamp
+from vigil.bench.rtsp.damage import damage
+from vigil.bench.rtsp.delivery import Meter, Receiver
+from vigil.bench.rtsp.faults import FaultKind, Faults
+from vigil.bench.rtsp.media import AccessUnit, Media
+from vigil.bench.rtsp.rtp import CLOCK_RATE, HEADER, Packets, sender_report, stamp
 
 _WRAP: Final = 1 << 32
 
@@ -48,11 +48,26 @@ class Feed:
         self._sent_packets = self._sent_octets = 0
         self._due = self._flush_due = self._report_due = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._ahead = 0
+        self.origin = 0.0
+        """Unix time at which the clip's first picture was sent, or would have been."""
+
+    def begin(self, seconds: float) -> None:
+        """Move to the keyframe at or before that time of the clip; called before `start`."""
+        wanted = seconds * CLOCK_RATE
+        self._index = self._ahead = passed = 0
+        for number, unit in enumerate(self._media.units):
+            if passed > wanted:
+                break
+            if unit.keyframe:
+                self._index, self._ahead = number, passed
+            passed += unit.duration
 
     def start(self, delay: float = 0.0) -> None:
         """Start the clock, or start it again; the next access unit is due after `delay` seconds."""
         loop = asyncio.get_running_loop()
         self._due = self._report_due = loop.time() + delay
+        self.origin = time.time() + delay - self._ahead / CLOCK_RATE
         self._timer = loop.call_at(self._due, self._tick)
 
     def stop(self) -> None:

@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from tests.support.clips import make_clip
-from tests.support.rtsp.connection import Connection, Site
-from tests.support.rtsp.delivery import UdpSockets
-from tests.support.rtsp.faults import Fault, FaultKind
-from tests.support.rtsp.lab import Lab, LabStats
-from tests.support.rtsp.media import Media, load_media
-from tests.support.rtsp.stream import Stream, StreamOptions
+from vigil.bench.clips import make_clip
+from vigil.bench.rtsp.connection import Connection, Site
+from vigil.bench.rtsp.delivery import UdpSockets
+from vigil.bench.rtsp.faults import Fault, FaultKind
+from vigil.bench.rtsp.lab import Lab, LabStats
+from vigil.bench.rtsp.media import Media, load_media
+from vigil.bench.rtsp.stream import Stream, StreamOptions
 
 
 class RtspLab(Lab):
@@ -98,6 +98,13 @@ class RtspLab(Lab):
     async def connections_total(self, path: str) -> int:
         """Return how many connections have asked for the path."""
         return self._stream(path).connections_total
+
+    async def origin(self, path: str) -> float:
+        """Return the Unix time at which a live path sent its clip's first picture, or would have."""
+        origin = self._stream(path).origin
+        if origin is None:
+            raise ValueError(f"{path} has no timeline of its own")
+        return origin
 
     async def remove(self, path: str) -> None:
         """Take a path away and close its clients."""

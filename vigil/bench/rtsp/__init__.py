@@ -7,12 +7,12 @@
 `RtspLabProcess` has the same methods and runs the server in a process of its own.
 """
 
-from tests.support.rtsp.auth import Credentials
-from tests.support.rtsp.control import RtspLabProcess
-from tests.support.rtsp.faults import Fault, FaultKind
-from tests.support.rtsp.lab import Lab, LabStats
-from tests.support.rtsp.server import RtspLab
-from tests.support.rtsp.stream import StreamOptions
+from vigil.bench.rtsp.auth import Credentials
+from vigil.bench.rtsp.control import RtspLabProcess
+from vigil.bench.rtsp.faults import Fault, FaultKind
+from vigil.bench.rtsp.lab import Lab, LabStats
+from vigil.bench.rtsp.server import RtspLab
+from vigil.bench.rtsp.stream import StreamOptions
 
 __all__ = [
     "Credentials",

@@ -4,9 +4,9 @@ import abc
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.rtsp.auth import Credentials
-from tests.support.rtsp.faults import Fault
-from tests.support.rtsp.stream import Start, StreamOptions, Transport
+from vigil.bench.rtsp.auth import Credentials
+from vigil.bench.rtsp.faults import Fault
+from vigil.bench.rtsp.stream import Start, StreamOptions, Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class Lab(abc.ABC):
         in_band: bool = True,
         transports: tuple[Transport, ...] = ("tcp", "udp"),
         own_port: bool = False,
+        begin: float = 0.0,
         session_timeout: float = 60.0,
         report_interval: float = 5.0,
     ) -> str:
@@ -52,6 +53,7 @@ class Lab(abc.ABC):
             in_band=in_band,
             transports=transports,
             own_port=own_port,
+            begin=begin,
             session_timeout=session_timeout,
             report_interval=report_interval,
         )
@@ -80,6 +82,13 @@ class Lab(abc.ABC):
     @abc.abstractmethod
     async def connections_total(self, path: str) -> int:
         """Return how many connections have asked for the path."""
+
+    @abc.abstractmethod
+    async def origin(self, path: str) -> float:
+        """Return the Unix time at which a live path sent its clip's first picture, or would have.
+
+        Raises `ValueError` for a path whose clients have a timeline each.
+        """
 
     @abc.abstractmethod
     async def remove(self, path: str) -> None:

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from tests.support.rtsp.rtp import FRAMING, HEADER, Packets
+from vigil.bench.rtsp.rtp import FRAMING, HEADER, Packets
 
 BACKLOG_LIMIT: Final = 1 << 20
 """Bytes waiting for a TCP client before its access units are dropped (the kernel holds some more)."""

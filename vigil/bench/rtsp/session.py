@@ -5,9 +5,9 @@ import re
 import secrets
 from typing import Final
 
-from tests.support.rtsp.delivery import Datagrams, Interleaved, Meter, Receiver, UdpSockets
-from tests.support.rtsp.message import Request
-from tests.support.rtsp.stream import Stream
+from vigil.bench.rtsp.delivery import Datagrams, Interleaved, Meter, Receiver, UdpSockets
+from vigil.bench.rtsp.message import Request
+from vigil.bench.rtsp.stream import Stream
 
 _PAIR: Final = re.compile(r"(interleaved|client_port)=(\d+)-(\d+)")
 

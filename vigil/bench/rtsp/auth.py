@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Literal
 
-from tests.support.rtsp.message import Request
+from vigil.bench.rtsp.message import Request
 
 REALM: Final = "camera"
 _FIELD: Final = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')

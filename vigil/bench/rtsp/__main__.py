@@ -1,11 +1,12 @@
-"""`python -m tests.support.rtsp`: serve clips by hand or for another process, or measure the server."""
+"""`python -m vigil.bench.rtsp`: serve clips by hand or for another process, or measure the server."""
 
 import argparse
 import asyncio
+import sys
 from pathlib import Path
 
-from tests.support.rtsp.bench import HEADINGS, bench
-from tests.support.rtsp.control import serve
+from vigil.bench.rtsp.bench import HEADINGS, bench
+from vigil.bench.rtsp.control import serve
 
 
 def _stream(text: str) -> tuple[str, Path]:
@@ -17,7 +18,7 @@ def _stream(text: str) -> tuple[str, Path]:
 
 def main() -> None:
     """Run the command that the arguments name."""
-    parser = argparse.ArgumentParser(prog="python -m tests.support.rtsp", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m vigil.bench.rtsp", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     server = commands.add_parser("serve", help="serve until standard input ends")
     server.add_argument("--port", type=int, default=8554)
@@ -38,7 +39,7 @@ def main() -> None:
             arguments.clients, arguments.seconds, arguments.clip, shared=arguments.shared, udp=arguments.udp
         )
     )
-    print(HEADINGS, *figures, sep="\n")
+    sys.stdout.write("\n".join([HEADINGS, *map(str, figures), ""]))
 
 
 if __name__ == "__main__":

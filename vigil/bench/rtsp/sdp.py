@@ -2,9 +2,9 @@
 
 import base64
 
-from tests.support.rtsp.bitstream import Codec, nal_type
-from tests.support.rtsp.media import Media
-from tests.support.rtsp.rtp import CLOCK_RATE, payload_type
+from vigil.bench.rtsp.bitstream import Codec, is_sequence_parameter_set, nal_type
+from vigil.bench.rtsp.media import Media
+from vigil.bench.rtsp.rtp import CLOCK_RATE, payload_type
 
 CONTROL = "trackID=0"
 
@@ -46,7 +46,7 @@ def _mapping(media: Media, kind: int, *, parameter_sets: bool) -> list[str]:
 
 def _h264(media: Media) -> str:
     """Return profile-level-id and sprop-parameter-sets (RFC 6184, 8.1)."""
-    sps = next(unit for unit in media.parameter_sets if nal_type(media.codec, unit) == 7)
+    sps = next(unit for unit in media.parameter_sets if is_sequence_parameter_set(media.codec, unit))
     sets = ",".join(base64.b64encode(unit).decode() for unit in media.parameter_sets)
     return f";profile-level-id={sps[1:4].hex().upper()};sprop-parameter-sets={sets}"
 

@@ -6,16 +6,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.support.rtsp.auth import Verdict
-from tests.support.rtsp.delivery import Meter, UdpSockets, reset
-from tests.support.rtsp.faults import FaultKind, Faults
-from tests.support.rtsp.message import Request, Response, read_request
-from tests.support.rtsp.sdp import CONTROL, describe
-from tests.support.rtsp.session import Session, UnsupportedTransportError
-from tests.support.rtsp.stream import Stream
+from vigil.bench.rtsp.auth import Verdict
+from vigil.bench.rtsp.delivery import Meter, UdpSockets, reset
+from vigil.bench.rtsp.faults import FaultKind, Faults
+from vigil.bench.rtsp.message import Request, Response, read_request
+from vigil.bench.rtsp.sdp import CONTROL, describe
+from vigil.bench.rtsp.session import Session, UnsupportedTransportError
+from vigil.bench.rtsp.stream import Stream
 
 _CLIENTS_AFFAIR: Final = (OSError, EOFError, ValueError, asyncio.LimitOverrunError)
 """It left in the middle, or sent something that is no RTSP."""
+_OK: Final = 200
 _METHODS: Final = "OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, GET_PARAMETER, TEARDOWN"
 _STATUS: Final = {
     FaultKind.UNAUTHORIZED: 401,
@@ -100,7 +101,7 @@ class Connection:
         await self._write(
             response.encode(request.headers.get("cseq", "0")), stream.faults if stream else None
         )
-        if response.status == 200 and self._session:
+        if response.status == _OK and self._session:
             if request.method == "PLAY":
                 self._session.play()
             elif request.method == "TEARDOWN":
@@ -138,7 +139,7 @@ class Connection:
         """Return why the request is refused, if it is."""
         for kind, status in _STATUS.items():
             if kind in stream.faults:
-                return Response(status, _challenge(stream) if status == 401 else {})
+                return Response(status, _challenge(stream) if kind is FaultKind.UNAUTHORIZED else {})
         if stream.authenticator:
             once = FaultKind.STALE_NONCE in stream.faults
             verdict = stream.authenticator.check(request, once=once)

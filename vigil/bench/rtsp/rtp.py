@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tests.support.rtsp.bitstream import Codec
-from tests.support.rtsp.jpeg import jpeg_payloads
+from vigil.bench.rtsp.bitstream import Codec
+from vigil.bench.rtsp.jpeg import jpeg_payloads
 
 CLOCK_RATE: Final = 90_000
 PAYLOAD_SIZE: Final = 1400

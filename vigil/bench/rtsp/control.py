@@ -12,10 +12,10 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, TypeAdapter
 
-from tests.support.rtsp.faults import Fault
-from tests.support.rtsp.lab import Lab, LabStats
-from tests.support.rtsp.server import RtspLab
-from tests.support.rtsp.stream import StreamOptions
+from vigil.bench.rtsp.faults import Fault
+from vigil.bench.rtsp.lab import Lab, LabStats
+from vigil.bench.rtsp.server import RtspLab
+from vigil.bench.rtsp.stream import StreamOptions
 
 _ROOT = Path(__file__).parents[3]
 _GRACE = 5.0
@@ -31,7 +31,9 @@ class Ports(BaseModel, frozen=True):
 class Command(BaseModel, frozen=True):
     """One line to the process."""
 
-    do: Literal["add", "fault", "clear", "hang_up", "clients", "connections_total", "remove", "stats"]
+    do: Literal[
+        "add", "fault", "clear", "hang_up", "clients", "connections_total", "origin", "remove", "stats"
+    ]
     path: str = ""
     clip: Path = Path()
     options: StreamOptions = StreamOptions()
@@ -43,6 +45,7 @@ class Reply(BaseModel, frozen=True):
 
     text: str = ""
     number: int = 0
+    at: float = 0.0
     stats: LabStats | None = None
     error: str | None = None
 
@@ -60,7 +63,8 @@ async def serve(port: int, control: int, clips: Mapping[str, Path]) -> None:
 
         server = await asyncio.start_server(accept, "127.0.0.1", control)
         control_port = server.sockets[0].getsockname()[1]
-        print(Ports(rtsp=lab.port, control=control_port).model_dump_json(), flush=True)
+        sys.stdout.write(Ports(rtsp=lab.port, control=control_port).model_dump_json() + "\n")
+        sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.read)
         server.close()
         for writer in writers:
@@ -91,15 +95,24 @@ async def _execute(lab: Lab, command: Command) -> Reply:
             await lab.clear(command.path)
         case "hang_up":
             await lab.hang_up(command.path)
+        case "remove":
+            await lab.remove(command.path)
+        case _:
+            return await _tell(lab, command)
+    return Reply()
+
+
+async def _tell(lab: Lab, command: Command) -> Reply:
+    """Answer a question that changes nothing."""
+    match command.do:
         case "clients":
             return Reply(number=await lab.clients(command.path))
         case "connections_total":
             return Reply(number=await lab.connections_total(command.path))
-        case "remove":
-            await lab.remove(command.path)
-        case "stats":
+        case "origin":
+            return Reply(at=await lab.origin(command.path))
+        case _:
             return Reply(stats=await lab.stats())
-    return Reply()
 
 
 class RtspLabProcess(Lab):
@@ -110,7 +123,7 @@ class RtspLabProcess(Lab):
         self._lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        command = ["-m", "tests.support.rtsp", "serve", "--port", "0", "--control", "0"]
+        command = ["-m", "vigil.bench.rtsp", "serve", "--port", "0", "--control", "0"]
         pipe = asyncio.subprocess.PIPE
         self._process = process = await asyncio.create_subprocess_exec(
             sys.executable, *command, cwd=_ROOT, stdin=pipe, stdout=pipe
@@ -163,6 +176,10 @@ class RtspLabProcess(Lab):
     async def connections_total(self, path: str) -> int:
         """Return how many connections have asked for the path."""
         return (await self._ask(Command(do="connections_total", path=path))).number
+
+    async def origin(self, path: str) -> float:
+        """Return the Unix time at which a live path sent its clip's first picture, or would have."""
+        return (await self._ask(Command(do="origin", path=path))).at
 
     async def remove(self, path: str) -> None:
         """Take a path away and close its clients."""

@@ -2,9 +2,9 @@
 
 import random
 
-from tests.support.rtsp.bitstream import Codec
-from tests.support.rtsp.faults import FaultKind, Faults
-from tests.support.rtsp.rtp import HEADER, Packets, payload_header
+from vigil.bench.rtsp.bitstream import Codec
+from vigil.bench.rtsp.faults import FaultKind, Faults
+from vigil.bench.rtsp.rtp import HEADER, Packets, payload_header
 
 
 def damage(packets: Packets, codec: Codec, faults: Faults) -> Packets:
