@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vigil import __version__, cli_models, cli_replay, log
+from vigil import __version__, cli_bench, cli_models, cli_replay, log
 from vigil.config.load import camera_of, load, schema
 from vigil.config.model import LogConfig, ModelConfig
 from vigil.config.watch import identity
@@ -31,7 +31,10 @@ cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Ma
 models = typer.Typer(no_args_is_help=True, help="Weights: what there is, and fetching it.")
 cli.add_typer(models, name="models")
 models.add_typer(cli_models.models)
-cli.add_typer(cli_models.bench, name="bench")
+bench = typer.Typer(no_args_is_help=True, help="Measure vigil against its parts and its peers.")
+cli.add_typer(bench, name="bench")
+bench.add_typer(cli_models.bench)
+bench.add_typer(cli_bench.bench)
 cli.command()(cli_replay.replay)
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The YAML file that names the cameras.")]

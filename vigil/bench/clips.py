@@ -14,10 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
-
-    from av.video.stream import VideoStream
 
 Codec: TypeAlias = Literal["h264", "hevc", "mjpeg"]
 Picture: TypeAlias = Literal["pattern", "still", "noise", "black"]
@@ -57,22 +55,39 @@ def make_clip(
     without it the quality is. `picture`: `pattern` moves, `still` is the same without moving, `noise` is new
     in every frame (the most expensive to code), `black` is black. `counter` burns in the frame's number.
     """
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+
+    def frames() -> Iterator[av.VideoFrame]:
+        for number, luma in enumerate(_pictures(picture, width, height, round(fps * seconds), seed)):
+            if counter:
+                _burn(luma, number)
+            yield yuv420(luma, pix_fmt)
+
+    options = _options(codec, gop, b_frames, bitrate)
+    return encode(path, frames(), _ENCODERS[codec], options, fps=fps, bitrate=bitrate)
+
+
+def encode(
+    path: Path,
+    frames: Iterable[av.VideoFrame],
+    encoder: str,
+    options: dict[str, str],
+    *,
+    fps: int,
+    bitrate: int | None = None,
+) -> Path:
+    """Encode frames of one size and pixel format, in one thread, `1 / fps` seconds apart; return `path`."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(
-            _ENCODERS[codec], rate=fps, options=_options(codec, gop, b_frames, bitrate)
-        )
-        stream.width, stream.height = width, height
-        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream: Any = container.add_stream(encoder, rate=fps, options=options)  # which kind, the name says
         stream.codec_context.time_base = Fraction(1, fps)
         stream.codec_context.thread_count = 1
         if bitrate is not None:
             stream.bit_rate = bitrate
-        for number, luma in enumerate(_pictures(picture, width, height, round(fps * seconds), seed)):
-            if counter:
-                _burn(luma, number)
-            frame = _yuv420(luma, stream.pix_fmt)
-            frame.pts = number
-            container.mux(_encode(stream, frame))
+        for number, frame in enumerate(frames):
+            if number == 0:
+                stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, frame.format.name
+            frame.pts, frame.time_base = number, Fraction(1, fps)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
 
@@ -123,7 +138,7 @@ def _options(codec: Codec, gop: int, b_frames: int, bitrate: int | None) -> dict
 def _pictures(picture: Picture, width: int, height: int, count: int, seed: int) -> Iterator[UInt8]:
     """Yield `count` luma planes `(height, width)`, each free to be written to."""
     rng = np.random.default_rng(seed)
-    base = _texture(rng, width, height)
+    base = texture(rng, width, height)
     for number in range(count):
         match picture:
             case "pattern":
@@ -136,7 +151,7 @@ def _pictures(picture: Picture, width: int, height: int, count: int, seed: int) 
                 yield np.full((height, width), _BLACK, np.uint8)
 
 
-def _texture(rng: np.random.Generator, width: int, height: int) -> UInt8:
+def texture(rng: np.random.Generator, width: int, height: int) -> UInt8:
     """Return blocks of random greys on a slope: edges to predict, detail to code."""
     blocks = rng.integers(0, 120, (height // 16 + 1, width // 16 + 1))
     coarse = np.kron(blocks, np.ones((16, 16), int))[:height, :width]
@@ -158,12 +173,8 @@ def _middle(cell: int, size: float) -> slice:
     return slice(int((cell + 0.25) * size), max(int((cell + 0.75) * size), int((cell + 0.25) * size) + 1))
 
 
-def _yuv420(luma: UInt8, pix_fmt: str) -> av.VideoFrame:
+def yuv420(luma: UInt8, pix_fmt: str) -> av.VideoFrame:
     """Return a frame of `luma` with neutral chroma."""
     height, width = luma.shape
     chroma = np.full((height // 2, width), _GREY, np.uint8)
     return av.VideoFrame.from_ndarray(np.concatenate([luma, chroma]), format=pix_fmt)
-
-
-def _encode(stream: VideoStream, frame: av.VideoFrame) -> list[av.Packet[Any]]:
-    return list(stream.encode(frame))

@@ -1,0 +1,173 @@
+"""The pure parts of the other benches: what is measured, the painted clock, and what is printed."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import sys
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from vigil.bench import decode, efficiency, latency, memory, tables
+from vigil.bench.alone import on_every_core
+from vigil.bench.peers.install import PACKAGES
+from vigil.bench.subscriber import Heard
+from vigil.bench.systems import PEERS
+from vigil.bench.timecode import Clock, paint
+from vigil.core.cores import cores
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+CLOCK = Clock(Path("clock.mp4"), 64, offset=100.0)
+
+
+def shown(*tables: RenderableType) -> str:
+    """Return what a person sees."""
+    console = Console(width=200, file=io.StringIO(), record=True)
+    console.print(*tables)
+    return console.export_text()
+
+
+class TestDecode:
+    """Kinds of streams, and the modes that a capture has."""
+
+    def test_all_kinds_are_measured_once(self) -> None:
+        """Three codecs, sizes and intervals, moving and still; MJPEG has no intervals."""
+        found = decode.cases(decode.CODECS, tuple(decode.SIZES), decode.GOPS)
+        assert len(found) == len(set(found)) == 2 * 3 * (3 + 3 + 1)
+
+    def test_json_has_the_keys_of_the_contract(self) -> None:
+        """What a quiet camera costs stands at the top, each kind of stream in a row, reasons beside gaps."""
+        row = decode.Row(decode.Case("h264", "720p", 50, moving=True), 2.0, 2.2, 1.1)
+        found = decode.Decoding((row,), decode.Modes(2.0, None, None, "no modes"), "5.1")
+        said = json.loads(json.dumps(found.to_json()))
+        assert (said["full_ms"], said["keyframe_ratio"], said["packet_ratio"]) == (2.0, None, None)
+        assert said["rows"][0]["vigil_ms"] == 2.2
+        assert "no modes" in shown(tables.decode(found), tables.decode_modes(found))
+        assert "h264 720p GOP 50, moving" in shown(tables.decode(found))
+
+    def test_modes_are_compared_round_by_round(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A machine that is slow for one round changes no ratio."""
+        for name, module in fake_governor().items():
+            monkeypatch.setitem(sys.modules, name, module)
+        found = decode.modes(Path("quiet.mp4"), 3)
+        assert (found.full_ms, found.keyframe_ratio, found.packet_ratio) == (2.0, 0.25, 0.05)
+
+
+def fake_governor() -> dict[str, ModuleType]:
+    """Return modules with the names and calls of a capture's modes; the second round is ten times as slow."""
+    measure, governor = ModuleType("measure"), ModuleType("governor")
+    costs = {"full": 2.0, "keyframes": 0.5, "packets": 0.1}
+    calls: list[str] = []
+
+    class Cost:
+        packets = 100
+
+        def __init__(self, cpu_seconds: float) -> None:
+            self.cpu_seconds = cpu_seconds
+
+    def measure_decode(_path: Path, mode: str) -> Cost:
+        calls.append(mode)
+        return Cost(costs[mode] / 10 * (10 if len(calls) in {4, 5, 6} else 1))
+
+    vars(measure)["measure_decode"] = measure_decode
+    vars(governor)["Mode"] = str
+    measure.__spec__ = ModuleSpec(decode.MEASURE, None)
+    return {decode.MEASURE: measure, "vigil.video.governor": governor}
+
+
+class TestClock:
+    """A frame's number, read off the place of a person."""
+
+    def test_number_is_read_from_a_box_that_is_off_by_less_than_half_a_step(self) -> None:
+        """Seven pixels to either side change nothing; none or two boxes tell nothing."""
+        for off in (-7, 0, 7):
+            left = Clock.place(12) + off
+            assert CLOCK.number([(left, 0, left + 200, 500)]) == 12
+        assert CLOCK.number([]) is None
+        assert CLOCK.number([(0, 0, 200, 500), (300, 0, 500, 500)]) is None
+        assert CLOCK.number([(-400, 0, -200, 500)]) is None
+
+    def test_age_is_the_time_since_the_frame_was_sent_last(self) -> None:
+        """A frame of the third round is as old as it is, whatever came before."""
+        sent = 1000.0 + 2 * CLOCK.seconds + 12 / 25
+        assert CLOCK.age(12, sent + 0.3, origin=1000.0) == pytest.approx(0.3)
+
+    def test_person_moves_one_step_per_frame(self) -> None:
+        """Each frame is the one before, shifted; the first shows the person at the left edge."""
+        photograph = np.random.default_rng(0).integers(0, 255, (1080, 810, 3), np.uint8)
+        frames = list(paint(photograph))
+        assert len(frames) > 40
+        np.testing.assert_array_equal(frames[3][:, Clock.place(3) :], frames[0][:, : -Clock.place(3)])
+        assert (frames[3][:, : Clock.place(3)] == 114).all()
+
+    def test_glass_is_counted_for_readable_frames_only(self) -> None:
+        """Of two messages the one without a box is left out."""
+        left = Clock.place(5)
+        seen = Heard("c0", 10.25, 10.3, 10.5, ((left, 0, left + 200, 500),))
+        blind = Heard("c0", 10.25, 10.3, 10.5, ())
+        assert latency.glass_ms([seen, blind], CLOCK, {"c0": 10.0}) == [pytest.approx(300.0)]
+
+
+class TestReports:
+    """What latency, efficiency and memory print."""
+
+    def test_latency_has_the_keys_of_the_contract(self) -> None:
+        """Each load stands under its number as text, with percentiles and the engine's time."""
+        load = latency.Latency(50, 60, 70, 40, 90, 100, 110, math.nan, 100, 5.0, 5.0, 0.5)
+        found = latency.Latencies({25: load}, 20.0, 4)
+        said = json.loads(json.dumps(found.to_json(), allow_nan=False))
+        wanted = {"p50_ms": 50, "p95_ms": 60, "p99_ms": 70, "engine_ms": 40, "glass_p95_ms": 100}
+        assert wanted.items() <= said["loads"]["25"].items()
+        assert said["loads"]["25"]["batch_ms"] is None
+        assert "25 %" in shown(tables.latency(found))
+
+    def test_efficiency_is_the_ideal_over_what_was_used(self) -> None:
+        """200 frames of 5 ms and 10 images of 50 ms are 1.5 s: three quarters of 2 s; sums over sizes."""
+        part = efficiency.Part(8, 10.0, 200, 10, 5.0, 50.0, 2.0, 1.5)
+        other = efficiency.Part(8, 10.0, 200, 10, 10.0, 50.0, 2.5, 1.5)
+        found = efficiency.Efficiency({720: part, 1080: other})
+        assert part.efficiency == 0.75
+        said = json.loads(json.dumps(found.to_json()))
+        assert said["ideal_cpu_seconds"] == 4.0
+        assert said["used_cpu_seconds"] == 4.5
+        assert said["efficiency"] == round(4.0 / 4.5, 4)
+        assert said["sizes"]["720p"]["efficiency"] == 0.75
+        assert "8 x 1080p" in shown(tables.efficiency(found))
+
+    def test_memory_is_shared_by_the_cameras_over_the_first(self) -> None:
+        """Five cameras with 120 MB more are 30 MB each; the warm-up is no part of the slope."""
+        seconds = tuple(float(second) for second in range(0, 3600, 36))
+        grown = tuple(420.0 if second >= 720 else 300.0 + second / 6 for second in seconds)
+        single = memory.Samples((0.0, 1.0), (300.0, 300.0), 50.0)
+        order = memory.Order(Path("weights"), cameras=5, seconds=3600.0)
+        found = memory.summary(order, single, memory.Samples(seconds, grown, 50.0))
+        assert found.mb_per_camera == 30
+        assert found.slope_mb_per_hour == pytest.approx(0)
+        assert "each camera over the first" in shown(tables.memory(found))
+
+    def test_every_peer_has_a_script_and_its_packages(self) -> None:
+        """Each named peer has a file in the package, and one of the environments that can be installed."""
+        folder = Path(sys.modules[decode.__name__].__file__ or "").parent / "peers"
+        assert all((folder / script).is_file() for script in PEERS.values())
+        assert set(PACKAGES) == {"ultralytics", "roboflow"}
+
+
+def test_work_is_shared_by_all_cores() -> None:
+    """As many threads as cores do the work, and the time is that of one unit."""
+    done: list[int] = []
+
+    def work() -> int:
+        done.append(1)
+        return 10
+
+    assert on_every_core(work) >= 0
+    assert len(done) == cores()
