@@ -158,6 +158,7 @@ def density(
     scene_seconds: Annotated[float, typer.Option(min=4, help="Length of the busy clip.")] = 60,
     faults: Annotated[bool, typer.Option(help="Add a dead and a stuttering camera for vigil.")] = True,
     peer_faults: Annotated[bool, typer.Option(help="Add them for the peers as well.")] = False,
+    roboflow_mode: Annotated[str, typer.Option(help="freshest, auto or legacy.")] = "freshest",
     footage: Footage = None,
     model: Weights = "yolo11n",
     engine: Engine = "auto",
@@ -185,6 +186,7 @@ def density(
         faults=faults,
         peer_faults=peer_faults,
         scene_seconds=scene_seconds,
+        roboflow_mode=roboflow_mode,
     )
     with progress() as tick:
         found = asyncio.run(compare(order, tick))
@@ -201,7 +203,7 @@ def install_peers(
     *,
     only: Annotated[str | None, typer.Option(help="ultralytics or roboflow.")] = None,
 ) -> None:
-    """Install the peers that `density --peers` compares with, each into an environment of its own (7 GB)."""
+    """Install the peers that `density --peers` compares with, each into an environment of its own (13 GB)."""
     from vigil.bench.peers.install import PACKAGES, install  # noqa: PLC0415 -- as in `cli.run`
 
     if only not in {None, *PACKAGES}:

@@ -68,7 +68,7 @@ async def test_latency_reads_the_painted_clock(tmp_path: Path) -> None:
 async def test_efficiency_is_a_share(tmp_path: Path) -> None:
     """A saturated vigil decodes and infers, and what these take alone is a part of what it uses."""
     order = efficiency.Order(
-        weights("yolo11n"), None, ENGINE, (360,), cameras=3, seconds=3, settle=2, clip_seconds=4
+        weights("yolo11n"), None, ENGINE, (360,), cameras=3, seconds=3, settle=1, clip_seconds=4, rounds=1
     )
     found = await efficiency.measure(order, tmp_path, said)
     part = found.parts[360]
@@ -80,7 +80,7 @@ async def test_efficiency_is_a_share(tmp_path: Path) -> None:
 
 async def test_memory_of_cameras_is_measured(tmp_path: Path) -> None:
     """Two cameras take more memory than one, and a slope has an error."""
-    order = memory.Order(weights("yolo11n"), ENGINE, cameras=2, seconds=3, every=0.3)
+    order = memory.Order(weights("yolo11n"), ENGINE, cameras=2, seconds=2, every=0.2)
     found = await memory.measure(order, tmp_path, said)
     print(found)
     assert 50 < found.first_camera_mb < 2000

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.broker import Recorder, mosquitto, recorder
 from tests.support.daemon import DaemonProcess
 from tests.support.quiet import DETECT_FPS, FPS, Rate, Run, Scene, night, person, run
-from tests.support.rtsp import RtspLab
+from vigil.bench.rtsp import RtspLab
 from vigil.video.governor import Mode
 from vigil.video.measure import measure_decode
 

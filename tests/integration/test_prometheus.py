@@ -18,12 +18,12 @@ import yaml
 
 from tests.support.assets import photograph
 from tests.support.broker import mosquitto
-from tests.support.clips import make_clip
+from vigil.bench.clips import make_clip
 from tests.support.daemon import DaemonProcess, free_port
 from tests.support.monitoring import ALERTS, DEPLOY, alerts, hastened, queries, selectors
 from tests.support.ports import listening
 from tests.support.prometheus import prometheus
-from tests.support.rtsp import Fault, FaultKind, RtspLabProcess
+from vigil.bench.rtsp import Fault, FaultKind, RtspLabProcess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tests.support.clips import make_clip
+from vigil.bench.clips import make_clip
 from tests.support.fakes import MODEL, FakeEngine, FakeImage
 from tests.support.household import config_of
 from tests.support.serving import service

@@ -46,6 +46,7 @@ class Order:
     peer_faults: bool = False
     """Whether the peers get the dead and the stuttering camera too."""
     scene_seconds: float = 60.0
+    roboflow_mode: str = "freshest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ async def compare(order: Order, tick: Callable[[str], None]) -> list[Compared]:
             # Not every peer tells how old its results are, so none is failed for their age.
             rules = rules_of(order.fps, None, gates=False, scene=scene)
             theirs = dataclasses.replace(ours, rules=rules, faults=order.peer_faults)
-            work = Work(order.weights, order.fps, round(FPS / order.fps))
+            work = Work(order.weights, order.fps, round(FPS / order.fps), mode=order.roboflow_mode)
             vigil = await density(Vigil(work, engine=order.engine), ours, tick)
             peers = [
                 await density(Peer(peer, python, work), theirs, tick)
@@ -169,6 +170,7 @@ def _details(found: Density) -> dict[str, object]:
                 "cpu_ms_per_result": round(trial.cpu_ms_per_result, 1),
                 "cores": round(trial.cores, 2),
                 "server_cores": round(trial.server_cores, 3),
+                "bench_cores": round(trial.bench_cores, 3),
                 "windows": [
                     {name: _plain(value) for name, value in dataclasses.asdict(verdict).items()}
                     for verdict in trial.verdicts

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,11 @@ class Rules:
     wake: float = 0.0
     """Seconds at the beginning of an activity whose frames are looked at late: their age is told apart."""
 
+    @property
+    def patience(self) -> float:
+        """Seconds after its capture for which a result may be on its way."""
+        return 2.0 + self.wake
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -91,6 +97,8 @@ class Verdict:
     jain: float
     p95_ms: float
     wake_p95_ms: float
+    all_p95_ms: float
+    """Of all results, fresh or looked at late."""
     results: int
     objects: float
     """Objects per result while somebody was there; not a number where nobody was."""
@@ -99,7 +107,7 @@ class Verdict:
     def failed(cls, problem: str) -> Verdict:
         """Return the verdict on a window that did not take place."""
         nothing = math.nan
-        return cls(problem, 0.0, nothing, nothing, nothing, 0, nothing)
+        return cls(problem, 0.0, nothing, nothing, nothing, nothing, 0, nothing)
 
     @property
     def passed(self) -> bool:
@@ -121,6 +129,7 @@ def judge(results: Sequence[Result], window: Window, rules: Rules) -> Verdict:
         fairness,
         p95,
         percentile(late, 95),
+        percentile([*ages, *late], 95),
         len(counted),
         sum(sure) / len(sure) if sure else math.nan,
     )
@@ -128,12 +137,12 @@ def judge(results: Sequence[Result], window: Window, rules: Rules) -> Verdict:
 
 def doomed(results: Sequence[Result], window: Window, rules: Rules, now: float) -> str:
     """Return which camera cannot pass any more, whatever comes in the rest of the window; empty if none."""
+    got = Counter(each.camera for each in results if _belongs(each, window, rules))
     for camera in window.origins:
         owed = window.owed(camera, rules)
-        got = sum(each.camera == camera and _belongs(each, window, rules) for each in results)
-        missed = window.owed(camera, rules, until=now) - got
-        # Results that are on their way, and an activity that is noticed a little late, are no loss yet.
-        if owed >= _LEAST_OWED and missed > (1 - _TARGET_SHARE) * owed + 2 * rules.target:
+        missed = window.owed(camera, rules, until=now) - got[camera]
+        # Results that are on their way are no loss yet.
+        if owed >= _LEAST_OWED and missed > (1 - _TARGET_SHARE) * owed + rules.patience * rules.target:
             return camera
     return ""
 
@@ -166,6 +175,8 @@ class Trial:
     """Cores that the system used, on the average."""
     server_cores: float
     """Cores that the server of the cameras used."""
+    bench_cores: float = 0.0
+    """Cores that the bench itself used, to hear and to count."""
 
     @property
     def objects(self) -> float:
@@ -205,10 +216,12 @@ def ratio(vigil: Density, peer: Density) -> float | None:
 
 
 def same_objects(vigil: Density, peer: Density) -> bool | None:
-    """Tell whether both found as many objects per result; nothing where one has no trial that passed."""
+    """Tell whether both found as many objects per result; nothing where one passed without seeing any."""
     if vigil.best is None or peer.best is None:
         return None
     ours, theirs = vigil.best.objects, peer.best.objects
+    if math.isnan(ours) or math.isnan(theirs):
+        return None
     return abs(ours - theirs) <= _SAME_OBJECTS * max(ours, theirs)
 
 

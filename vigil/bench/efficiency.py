@@ -7,6 +7,7 @@ inferred, each measured by itself with every core busy, right after the run.
 from __future__ import annotations
 
 import asyncio
+import statistics
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEIGHTS = (720, 1080)
-_ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,8 @@ class Order:
     seconds: float = 60.0
     settle: float = 12.0
     clip_seconds: float = 20.0
+    rounds: int = 3
+    """Turns of decoder and engine alone."""
 
 
 async def measure(order: Order, folder: Path, tick: Callable[[str], None]) -> Efficiency:
@@ -150,11 +152,11 @@ def _alone(order: Order, clip: Path, height: int) -> tuple[float, float]:
     service = open_service(order.weights, ModelConfig.model_validate({"engine": order.engine}), None)
     shape = service.detector.shape_of(round(height * 16 / 9), height)
     decode, engine = [], []
-    for _ in range(_ROUNDS):
+    for _ in range(order.rounds):
         decode.append(alone.decoding(clip))
         engine.append(alone.inferring(service.detector, shape))
     service.detector.engine.close()
-    return sorted(decode)[_ROUNDS // 2], sorted(engine)[_ROUNDS // 2]
+    return statistics.median(decode), statistics.median(engine)
 
 
 def _now() -> float:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FPS, GOP = 25, 50
 WALKERS = "vtest.avi"
 PERSON = "one-by-one-person-detection.mp4"
-_NOISE = 4.0
+NOISE = 4.0
 """Standard deviation of the sensor noise, in steps of luma; of less, x264 at this quality codes nothing."""
 _FIELDS, _MARGIN = 8, 64
 _CODING = {
@@ -67,7 +67,7 @@ def pictures(clip: Path, height: int, start: float = 0.0, end: float = np.inf) -
     return shown
 
 
-def noisy(shown: Iterable[UInt8], seed: int = 0) -> Iterator[av.VideoFrame]:
+def noisy(shown: Iterable[UInt8], noise: float = NOISE, seed: int = 0) -> Iterator[av.VideoFrame]:
     """Yield frames with fresh noise on the luma of each picture."""
     rng, fields = np.random.default_rng(seed), None
     for picture in shown:
@@ -75,7 +75,7 @@ def noisy(shown: Iterable[UInt8], seed: int = 0) -> Iterator[av.VideoFrame]:
         height = rows * 2 // 3
         if fields is None:
             shape = (_FIELDS, height + _MARGIN, width + _MARGIN)
-            fields = np.round(rng.normal(0, _NOISE, shape)).astype(np.int16)
+            fields = np.round(rng.normal(0, noise, shape)).astype(np.int16)
         top, left = rng.integers(0, _MARGIN, 2)
         grain = fields[rng.integers(_FIELDS), top : top + height, left : left + width]
         whole = picture.copy()
@@ -83,9 +83,9 @@ def noisy(shown: Iterable[UInt8], seed: int = 0) -> Iterator[av.VideoFrame]:
         yield av.VideoFrame.from_ndarray(whole, format="yuv420p")
 
 
-def encode_as_camera(path: Path, shown: Iterable[UInt8]) -> Path:
+def encode_as_camera(path: Path, shown: Iterable[UInt8], noise: float = NOISE) -> Path:
     """Encode pictures with noise as H.264 and return `path`."""
-    return encode(path, noisy(shown), "libx264", _CODING, fps=FPS)
+    return encode(path, noisy(shown, noise), "libx264", _CODING, fps=FPS)
 
 
 def _cut(frame: av.VideoFrame, width: int, height: int) -> UInt8:

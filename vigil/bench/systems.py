@@ -64,6 +64,8 @@ class Work:
     width: int = 640
     confidence: float = 0.5
     iou: float = 0.7
+    mode: str = "freshest"
+    """How Roboflow's pipeline collects frames of several sources."""
 
 
 class Vigil:

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.support.clips import Codec, make_clip, read_counter
+from vigil.bench.clips import Codec, make_clip, read_counter
 from vigil.config.model import CameraConfig
 from vigil.errors import DecodeError
 from vigil.video.decoder import PacketDecoder

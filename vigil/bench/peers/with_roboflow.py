@@ -2,8 +2,8 @@
 
 The weights come as a model package in a folder, since its registry needs an account; its documents bring
 one's own model by `init_with_custom_logic`. `max_fps` lowers the rate: with the switch that its command line
-sets, of each source, before decoding; without, of all together. Of its modes for several live sources
-`freshest` was the best here: the full rate and the least CPU time; `auto` and the default fell short of both.
+sets, of each source, before decoding; without, of all together. `mode` is one of
+its modes for several live sources: `freshest`, `auto`, or `legacy`, which is its default.
 """
 
 import ast
@@ -85,7 +85,7 @@ def main() -> None:
         on_video_frame=look,
         on_prediction=tell,
         max_fps=order["fps"],
-        video_processing_mode="freshest",
+        video_processing_mode=order["mode"],
     )
     pipeline.start()
     pipeline.join()
