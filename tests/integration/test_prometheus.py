@@ -18,11 +18,11 @@ import yaml
 
 from tests.support.assets import photograph
 from tests.support.broker import mosquitto
-from vigil.bench.clips import make_clip
 from tests.support.daemon import DaemonProcess, free_port
 from tests.support.monitoring import ALERTS, DEPLOY, alerts, hastened, queries, selectors
 from tests.support.ports import listening
 from tests.support.prometheus import prometheus
+from vigil.bench.clips import make_clip
 from vigil.bench.rtsp import Fault, FaultKind, RtspLabProcess
 
 if TYPE_CHECKING:

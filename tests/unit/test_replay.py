@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from vigil.bench.clips import make_clip
 from tests.support.fakes import MODEL, FakeEngine, FakeImage
 from tests.support.household import config_of
 from tests.support.serving import service
+from vigil.bench.clips import make_clip
 from vigil.console import recording_bar
 from vigil.core.events import EventType
 from vigil.errors import CannotStartError, NotFoundError

@@ -6,8 +6,6 @@ are taken in turn, medians compared.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import itertools
 import math
 import os
@@ -16,7 +14,7 @@ import statistics
 import subprocess
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +22,8 @@ from vigil.bench.clips import make_clip, texture, yuv420
 from vigil.bench.footage import FPS, GOP, encode_as_camera
 from vigil.config.model import CameraConfig
 from vigil.errors import CannotStartError
+from vigil.video.governor import Mode
+from vigil.video.measure import measure_decode
 from vigil.video.stream import StreamSource
 
 if TYPE_CHECKING:
@@ -45,8 +45,6 @@ _NOISE = 1.0
 """Standard deviation; flat areas keep more of it than real footage does."""
 _QUIET = "720p"
 _QUIET_SECONDS = 30
-MEASURE = "vigil.video.measure"
-"""The module that runs the capture in a mode of its governor, where vigil has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +69,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Modes:
-    """CPU of the capture of a quiet stream: milliseconds per frame, and the two modes over that.
-
-    `reason` says why a ratio is missing.
-    """
+    """CPU of the capture of a quiet stream: milliseconds per frame, and the two modes over that."""
 
     full_ms: float
-    keyframe_ratio: float | None
-    packet_ratio: float | None
-    reason: str = ""
+    keyframe_ratio: float
+    packet_ratio: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,21 +126,16 @@ def measure(
 
 
 def modes(clip: Path, rounds: int) -> Modes:
-    """Measure the capture's modes on a quiet stream, in turn; those that this vigil lacks are missing."""
-    if importlib.util.find_spec(MEASURE) is None:
-        full = statistics.median(capture_seconds(clip) for _ in range(rounds))
-        return Modes(1000 * full, None, None, "this vigil's capture has no other mode than full decoding")
-    governed: Any = importlib.import_module(MEASURE)
-    known: Any = importlib.import_module("vigil.video.governor").Mode
-    costs: dict[str, list[float]] = {"full": [], "keyframes": [], "packets": []}
+    """Measure the capture's modes on a quiet stream, in turn."""
+    costs: dict[Mode, list[float]] = {mode: [] for mode in Mode}
     for _ in range(rounds):
-        for name, spent in costs.items():
-            cost = governed.measure_decode(clip, known(name))
+        for mode, spent in costs.items():
+            cost = measure_decode(clip, mode)
             spent.append(cost.cpu_seconds / cost.packets)
     return Modes(
-        1000 * statistics.median(costs["full"]),
-        _paired(costs["keyframes"], costs["full"]),
-        _paired(costs["packets"], costs["full"]),
+        1000 * statistics.median(costs[Mode.FULL]),
+        _paired(costs[Mode.KEYFRAMES], costs[Mode.FULL]),
+        _paired(costs[Mode.PACKETS], costs[Mode.FULL]),
     )
 
 

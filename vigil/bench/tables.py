@@ -34,8 +34,6 @@ def decode(found: Decoding) -> Table:
 def decode_modes(found: Decoding) -> str:
     """Return what a quiet camera costs, in words."""
     modes = found.modes
-    if modes.keyframe_ratio is None or modes.packet_ratio is None:
-        return f"quiet camera: {modes.full_ms:.2f} ms/frame; {modes.reason}"
     return (
         f"quiet camera: {modes.full_ms:.2f} ms/frame in full, {modes.keyframe_ratio:.3f} of it by keyframes "
         f"only, {modes.packet_ratio:.3f} with the packet gate"

@@ -5,11 +5,8 @@ from __future__ import annotations
 import io
 import json
 import math
-import sys
-from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pytest
@@ -22,6 +19,8 @@ from vigil.bench.subscriber import Heard
 from vigil.bench.systems import PEERS
 from vigil.bench.timecode import Clock, paint
 from vigil.core.cores import cores
+from vigil.video.governor import Mode
+from vigil.video.measure import DecodeCost
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -45,43 +44,35 @@ class TestDecode:
         assert len(found) == len(set(found)) == 2 * 3 * (3 + 3 + 1)
 
     def test_json_has_the_keys_of_the_contract(self) -> None:
-        """What a quiet camera costs stands at the top, each kind of stream in a row, reasons beside gaps."""
+        """What a quiet camera costs stands at the top, each kind of stream in a row."""
         row = decode.Row(decode.Case("h264", "720p", 50, moving=True), 2.0, 2.2, 1.1)
-        found = decode.Decoding((row,), decode.Modes(2.0, None, None, "no modes"), "5.1")
+        found = decode.Decoding((row,), decode.Modes(2.0, 0.15, 0.03), "5.1")
         said = json.loads(json.dumps(found.to_json()))
-        assert (said["full_ms"], said["keyframe_ratio"], said["packet_ratio"]) == (2.0, None, None)
+        assert (said["full_ms"], said["keyframe_ratio"], said["packet_ratio"]) == (2.0, 0.15, 0.03)
         assert said["rows"][0]["vigil_ms"] == 2.2
-        assert "no modes" in shown(tables.decode(found), tables.decode_modes(found))
+        assert "0.150 of it by keyframes" in shown(tables.decode(found), tables.decode_modes(found))
         assert "h264 720p GOP 50, moving" in shown(tables.decode(found))
 
     def test_modes_are_compared_round_by_round(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A machine that is slow for one round changes no ratio."""
-        for name, module in fake_governor().items():
-            monkeypatch.setitem(sys.modules, name, module)
+        monkeypatch.setattr(decode, "measure_decode", Uneven())
         found = decode.modes(Path("quiet.mp4"), 3)
         assert (found.full_ms, found.keyframe_ratio, found.packet_ratio) == (2.0, 0.25, 0.05)
 
 
-def fake_governor() -> dict[str, ModuleType]:
-    """Return modules with the names and calls of a capture's modes; the second round is ten times as slow."""
-    measure, governor = ModuleType("measure"), ModuleType("governor")
-    costs = {"full": 2.0, "keyframes": 0.5, "packets": 0.1}
-    calls: list[str] = []
+class Uneven:
+    """Measures modes on a machine that is ten times as slow in the second round."""
 
-    class Cost:
-        packets = 100
+    COSTS: ClassVar = {Mode.FULL: 2.0, Mode.KEYFRAMES: 0.5, Mode.PACKETS: 0.1}
 
-        def __init__(self, cpu_seconds: float) -> None:
-            self.cpu_seconds = cpu_seconds
+    def __init__(self) -> None:
+        self.calls = 0
 
-    def measure_decode(_path: Path, mode: str) -> Cost:
-        calls.append(mode)
-        return Cost(costs[mode] / 10 * (10 if len(calls) in {4, 5, 6} else 1))
-
-    vars(measure)["measure_decode"] = measure_decode
-    vars(governor)["Mode"] = str
-    measure.__spec__ = ModuleSpec(decode.MEASURE, None)
-    return {decode.MEASURE: measure, "vigil.video.governor": governor}
+    def __call__(self, _path: Path, mode: Mode) -> DecodeCost:
+        """Return what a mode costs."""
+        self.calls += 1
+        slow = self.calls in {4, 5, 6}
+        return DecodeCost(100, 1, self.COSTS[mode] / 10 * (10 if slow else 1))
 
 
 class TestClock:
@@ -156,7 +147,7 @@ class TestReports:
 
     def test_every_peer_has_a_script_and_its_packages(self) -> None:
         """Each named peer has a file in the package, and one of the environments that can be installed."""
-        folder = Path(sys.modules[decode.__name__].__file__ or "").parent / "peers"
+        folder = Path(decode.__file__).parent / "peers"
         assert all((folder / script).is_file() for script in PEERS.values())
         assert set(PACKAGES) == {"ultralytics", "roboflow"}
 
