@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING
 from vigil.aio.bus import Bus
 from vigil.aio.threads import call_in_thread
 from vigil.analytics.pipeline import Pipelines
-from vigil.announced import Announced
-from vigil.commanded import Commanded, CommandFile
+from vigil.commanded import Commanded
 from vigil.core.types import MAIN_MODEL, ProfileCommand
 from vigil.daemon import LiveDaemon
 from vigil.inference.loop import InferenceLoop
 from vigil.inference.service import open_service
 from vigil.inference.store import cache_folder
-from vigil.ledger import Ledger, ledger_path
+from vigil.memory import Memory
 from vigil.messaging import Messaging
 from vigil.metrics import Metrics
 from vigil.profiles import Choice, Profiles
 from vigil.reload import Reload
 from vigil.snapshots import Snapshots
-from vigil.statefile import state_path
 from vigil.stats import Stats
 from vigil.supervisor import Supervisor
 from vigil.systemd import Notifier
@@ -39,10 +37,8 @@ async def run(setup: Setup) -> None:
 
     Raises `CannotStartError`, alone or in an exception group, when something that it needs is missing.
     """
-    command_file = CommandFile(state_path(setup.path, setup.environ, CommandFile.subject))
-    commanded = command_file.read()
-    if not setup.config.commands.keep:
-        commanded = Commanded()
+    memory = Memory(setup.path, setup.environ)
+    commanded = memory.commanded(keep=setup.config.commands.keep)
     choice = Choice(chosen=commanded.profile)
     profile = choice.pick(setup.config)
     config = setup.config.under(profile)
@@ -54,21 +50,16 @@ async def run(setup: Setup) -> None:
     snapshots = Snapshots(bus.publish, metrics)
     pipelines = Pipelines(bus.publish_threadsafe, snapshots.offer)
     loop = InferenceLoop(services, pipelines, metrics)
-    ledger, announced = (
-        Ledger(ledger_path(setup.path, setup.environ)),
-        Announced(state_path(setup.path, setup.environ, Announced.subject)),
-    )
-    supervisor = Supervisor(config, loop, pipelines, bus, metrics, ledger.read(), commanded.cameras)
-    told = dict(announced.read())
+    supervisor = Supervisor(config, loop, pipelines, bus, metrics, memory.totals(), commanded.cameras)
     messaging = Messaging(
         config,
         loaded,
         bus,
         metrics,
         lambda command: obey(command, supervisor, profiles),
-        told,
-        retained=state_path(setup.path, setup.environ, "retained", ".sqlite"),
-        outbox=state_path(setup.path, setup.environ, "outbox", ".db"),
+        memory.announced,
+        retained=memory.retained,
+        outbox=memory.outbox,
     )
     reload = Reload(setup.config, setup.load_again, supervisor, messaging, metrics, choice.pick, profile)
     reload.check_profiles(setup.config)
@@ -86,12 +77,10 @@ async def run(setup: Setup) -> None:
                 group.create_task(loop.run(), name="inference")
                 group.create_task(supervisor.run(), name="supervisor")
                 group.create_task(snapshots.run(supervisor), name="snapshots")
-                group.create_task(ledger.run(supervisor.totals), name="ledger")
                 group.create_task(
-                    command_file.run(lambda: held_commands(reload.config, choice, supervisor)),
-                    name="commands",
+                    memory.run(supervisor.totals, lambda: held_commands(reload.config, choice, supervisor)),
+                    name="memory",
                 )
-                group.create_task(announced.run(lambda: dict(told)), name="announced")
                 group.create_task(web.run(), name="web")
                 group.create_task(reload.run(setup.path, setup.reload_requested, setup.loaded), name="reload")
                 group.create_task(profiles.run(), name="profiles")

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import secrets
 import time
-from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -29,20 +27,18 @@ from vigil.core.types import (
     BusMessage,
     CameraGone,
     CameraHealth,
-    CameraIntroduced,
     CameraState,
-    CameraStats,
-    CameraView,
     MotionChanged,
     Setting,
     SettingCommand,
 )
 from vigil.errors import CannotStartError
+from vigil.unit import Unit
 from vigil.video.camera import Camera
 from vigil.video.open import open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from vigil.aio.bus import Bus
     from vigil.analytics.filters import ClassFilter
@@ -51,28 +47,12 @@ if TYPE_CHECKING:
     from vigil.config.diff import Changes
     from vigil.config.model import CameraConfig, Config
     from vigil.core.settings import Held
-    from vigil.core.types import CameraCommand, Model
+    from vigil.core.types import CameraCommand, CameraStats, CameraView, Model
     from vigil.inference.loop import InferenceLoop
     from vigil.metrics import Metrics
     from vigil.metrics.camera import CameraMetrics
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class _Unit:
-    """A camera of the configuration with everything that belongs to it alone."""
-
-    wanted: Wanted
-    config: CameraConfig
-    """What it goes by: `wanted.camera`."""
-    pipeline: CameraPipeline
-    metrics: CameraMetrics
-    watch: Watch
-    camera: Camera
-    health: CameraHealth
-    enabled: bool
-    task: asyncio.Task[None] | None = None
 
 
 class Supervisor:
@@ -97,7 +77,7 @@ class Supervisor:
         self._pipelines = pipelines
         self._bus = bus
         self._metrics = metrics
-        self._units: dict[str, _Unit] = {}
+        self._units: dict[str, Unit] = {}
         self._busy = asyncio.Lock()
         self._group: asyncio.TaskGroup | None = None
         self.filters(config)
@@ -126,7 +106,7 @@ class Supervisor:
 
     def views(self) -> list[CameraView]:
         """Return what people are shown of every camera."""
-        return [self._view(name, unit) for name, unit in self._units.items()]
+        return [unit.view() for unit in self._units.values()]
 
     def snapshots(self) -> dict[str, SnapshotConfig]:
         """Return what pictures of each camera are wanted."""
@@ -134,7 +114,7 @@ class Supervisor:
 
     def stats(self) -> dict[str, CameraStats]:
         """Return how every camera did since this was asked last."""
-        return {name: _stats(unit) for name, unit in self._units.items()}
+        return {name: unit.stats() for name, unit in self._units.items()}
 
     def sight(self, camera: str) -> Sight | None:
         """Return a camera's latest inferred frame; raises `KeyError` for a camera that is not there."""
@@ -164,7 +144,7 @@ class Supervisor:
             self._kept(name, unit)
         return dict(self._totals)
 
-    def _kept(self, name: str, unit: _Unit) -> Totals:
+    def _kept(self, name: str, unit: Unit) -> Totals:
         """Return what a camera's lines have counted ever, those included that it has not at present."""
         self._totals[name] = unit.pipeline.state.totals.over(self._totals.get(name, Totals()))
         return self._totals[name]
@@ -192,7 +172,7 @@ class Supervisor:
             else:
                 await self._switch(command, unit)
 
-    async def _switch(self, command: CameraCommand, unit: _Unit) -> None:
+    async def _switch(self, command: CameraCommand, unit: Unit) -> None:
         """Enable, disable or restart a camera."""
         enable = command.action is not Action.DISABLE
         if enable == unit.enabled and command.action is not Action.RESTART:
@@ -203,7 +183,7 @@ class Supervisor:
         unit.enabled = enable
         self._resume(command.camera, unit)
 
-    def _set(self, command: SettingCommand, unit: _Unit) -> None:
+    def _set(self, command: SettingCommand, unit: Unit) -> None:
         """Change one setting of a camera, whose capture goes on."""
         before = unit.wanted.tuning
         unit.wanted = unit.wanted.holding(command.setting, command.value)
@@ -245,7 +225,7 @@ class Supervisor:
         except KeyError:
             log.warning("%s: is gone before it could do as it was told", command.camera)
 
-    def _add(self, name: str, wanted: Wanted) -> _Unit:
+    def _add(self, name: str, wanted: Wanted) -> Unit:
         metrics, config = self._metrics.add_camera(name), wanted.camera
         pipeline = self._pipeline(name, config, self._filter(name, wanted), metrics, self._totals.get(name))
         watch = Watch(self._loop, metrics, partial(self._moved, name), idle=partial(self._loop.idle, name))
@@ -253,13 +233,13 @@ class Supervisor:
         camera = Camera(name, config, opener, watch, metrics, self._changed)
         state = CameraState.CONNECTING if config.enabled else CameraState.DISABLED
         health = CameraHealth(name, state)
-        unit = _Unit(wanted, config, pipeline, metrics, watch, camera, health, config.enabled)
+        unit = Unit(wanted, config, pipeline, metrics, watch, camera, health, config.enabled)
         self._units[name] = unit
         metrics.health(unit.health)
         self._settle(name, unit)
         return unit
 
-    def _aim(self, name: str, unit: _Unit, wanted: ClassFilter) -> None:
+    def _aim(self, name: str, unit: Unit, wanted: ClassFilter) -> None:
         """Give a camera a new filter and new labels while it runs."""
         self._bus.publish(self._pipelines.forget(name, time.time()))
         before = self._kept(name, unit)
@@ -269,14 +249,14 @@ class Supervisor:
             self._pipelines.forget(name, time.time())
         self._introduce(name, unit)
 
-    def _tune(self, name: str, unit: _Unit, setting: Setting) -> None:
+    def _tune(self, name: str, unit: Unit, setting: Setting) -> None:
         """Put a changed setting in force; tracks, events and counts go on unless detection is off."""
         unit.pipeline.refine(self._filter(name, unit.wanted))
         self._pipelines.add(name, unit.pipeline)
-        self._metrics.target_fps.labels(name).set(_target(unit.config))
+        self._metrics.target_fps.labels(name).set(unit.target)
         unit.watch.pace(unit.config.detect.fps)
-        if setting is Setting.MOTION:
-            self._watch_for_motion(unit)
+        if setting is Setting.MOTION or not unit.config.detect.enabled:
+            self._watch_for_motion(unit)  # which forgets, too, that somebody was in sight
         if not unit.config.detect.enabled:
             self._bus.publish(self._pipelines.forget(name, time.time()))
         elif unit.health.state is CameraState.LIVE:
@@ -295,15 +275,15 @@ class Supervisor:
         rules = Rules(config.tracking, config.zones, config.lines, snapshots=config.snapshots.enabled)
         return CameraPipeline(name, self._model(config), wanted, rules, metrics, secrets.randbits, totals)
 
-    def _settle(self, name: str, unit: _Unit) -> None:
+    def _settle(self, name: str, unit: Unit) -> None:
         """Have everything go by a unit's configuration and pipeline."""
         state = unit.pipeline.state
-        unit.metrics.aim(_target(unit.config), state.counts, state.zones, state.totals)
+        unit.metrics.aim(unit.target, state.counts, state.zones, state.totals)
         self._pipelines.add(name, unit.pipeline, unit.watch)
         self._watch_for_motion(unit)
         self._schedule(name, unit)
 
-    def _watch_for_motion(self, unit: _Unit) -> None:
+    def _watch_for_motion(self, unit: Unit) -> None:
         detect = unit.config.detect
         spared = gates(detect.when, gpu=self._loop.on_device(detect.model or MAIN_MODEL))
         unit.watch.settle(unit.config.motion, gate=spared, fps=detect.fps)
@@ -312,21 +292,11 @@ class Supervisor:
         """Return the model that looks at a camera."""
         return self._loop.model(config.detect.model or MAIN_MODEL)
 
-    def _introduce(self, name: str, unit: _Unit) -> None:
-        state, pictures = unit.pipeline.state, unit.config.snapshots
-        introduced = CameraIntroduced(
-            name,
-            state.counts,
-            state.zones,
-            state.totals,
-            unit.wanted.tuning,
-            snapshots=pictures.enabled,
-            live=pictures.live is not None,
-        )
-        self._bus.publish([introduced])
+    def _introduce(self, name: str, unit: Unit) -> None:
+        self._bus.publish([unit.introduced()])
         self._bus.publish([MotionChanged(name, on=unit.watch.moving)])
 
-    def _schedule(self, name: str, unit: _Unit) -> None:
+    def _schedule(self, name: str, unit: Unit) -> None:
         detect = unit.config.detect
         if unit.enabled and detect.enabled:
             floor = unit.pipeline.class_filter.tracking_floor
@@ -335,7 +305,7 @@ class Supervisor:
         else:
             self._loop.remove_camera(name)
 
-    def _resume(self, name: str, unit: _Unit) -> None:
+    def _resume(self, name: str, unit: Unit) -> None:
         """Start a stopped camera, or say that it is disabled."""
         self._schedule(name, unit)
         if unit.enabled:
@@ -344,11 +314,11 @@ class Supervisor:
             unit.metrics.health(CameraHealth(name, CameraState.DISABLED))
             self._changed(CameraHealth(name, CameraState.DISABLED))
 
-    def _start(self, name: str, unit: _Unit) -> None:
+    def _start(self, name: str, unit: Unit) -> None:
         assert self._group is not None, "run() first"  # noqa: S101 -- the caller's mistake, not the user's
         unit.task = self._group.create_task(unit.camera.run(), name=f"camera-{name}")
 
-    async def _stop(self, unit: _Unit) -> None:
+    async def _stop(self, unit: Unit) -> None:
         task, unit.task = unit.task, None
         if task is not None:
             task.cancel()
@@ -381,49 +351,6 @@ class Supervisor:
     def _moved(self, name: str, on: bool) -> None:  # noqa: FBT001 -- a callback's one argument
         """Tell that motion began or ended; called from a camera's thread, or from the loop."""
         self._bus.publish_threadsafe([MotionChanged(name, on=on)])
-
-    def _view(self, name: str, unit: _Unit) -> CameraView:
-        return CameraView(
-            name,
-            unit.config.redacted_url,
-            unit.health.status,
-            unit.health.state,
-            unit.health.reason,
-            unit.health.condition,
-            unit.camera.retry_at,
-            round(unit.metrics.capture_fps, 2),
-            round(unit.metrics.inference_fps, 2),
-            _target(unit.config),
-            unit.watch.moving,
-            unit.watch.quiet,
-            unit.metrics.decode_mode,
-            dict(unit.pipeline.counts),
-            {ENABLED: unit.enabled, **asdict(unit.wanted.tuning)},
-        )
-
-
-def _stats(unit: _Unit) -> CameraStats:
-    latencies, sent = sorted(unit.metrics.take_latencies()), unit.camera.format
-    return CameraStats(
-        unit.metrics.capture_fps,
-        unit.metrics.inference_fps,
-        _target(unit.config),
-        _quantile(latencies, 0.5),
-        _quantile(latencies, 0.95),
-        sent.codec,
-        sent.width,
-        sent.height,
-    )
-
-
-def _quantile(ascending: Sequence[float], share: float) -> float | None:
-    """Return the least value that this share does not exceed, `None` of no values."""
-    return ascending[math.ceil(share * len(ascending)) - 1] if ascending else None
-
-
-def _target(config: CameraConfig) -> float:
-    """Return how often a camera is to be inferred, per second."""
-    return config.detect.fps if config.detect.enabled else 0.0
 
 
 def _confidence(camera: CameraConfig, config: Config) -> float:

@@ -29,7 +29,9 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "daemon",
         "profiles stats",
         "reload",
+        "memory",
         "supervisor messaging ledger commanded announced snapshots",
+        "unit",
         "video inference analytics sinks web",
         "log daytime statefile",  # the log's set-up takes `config.model.LogConfig`, the calendar its windows
         "config metrics systemd schemas",
