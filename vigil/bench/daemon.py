@@ -102,16 +102,7 @@ class Daemon:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        process = self._running
-        if process.returncode is not None:
-            return
-        process.terminate()
-        try:
-            async with asyncio.timeout(_STOP_WITHIN):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await end(self._running)
 
     @property
     def pid(self) -> int:
@@ -178,3 +169,16 @@ def _environ() -> dict[str, str]:
         for name, value in os.environ.items()
         if (name in _KEPT or not name.startswith("VIGIL_")) and name not in _SYSTEMD
     }
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    """End a process in order, or by force where that takes too long."""
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        async with asyncio.timeout(_STOP_WITHIN):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from vigil import __version__
 from vigil.bench import rig, usage
+from vigil.bench.daemon import end
 from vigil.bench.density import Result
 from vigil.errors import CannotStartError
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
 _STARTED_WITHIN = 120.0
-_STOP_WITHIN = 10.0
 _LOG_TAIL = 2000
 _LONGEST_LINE = 1 << 20
 PEERS = {"ultralytics": "with_ultralytics.py", "blog": "blog.py", "roboflow": "with_roboflow.py"}
@@ -146,7 +146,7 @@ class Peer:
                 self.versions = running.versions
                 yield running
             finally:
-                await _end(process)
+                await end(process)
                 await asyncio.wait([reading])
 
 
@@ -199,18 +199,6 @@ class _RunningPeer:
 
     def _tail(self) -> str:
         return self.log.read_text("utf-8", errors="replace")[-_LOG_TAIL:]
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    process.terminate()
-    try:
-        async with asyncio.timeout(_STOP_WITHIN):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
 
 
 def _environ(folder: str) -> dict[str, str]:
