@@ -69,8 +69,8 @@ class CameraSettings:
 class Known:
     """The tracks of a batch's cameras, predicted to their frames' times; one row each.
 
-    `camera` `(n,)` is the number of the frame in the batch, ascending; `box` `(n, 4)` is centre and size,
-    `spread` `(n, 4)` the variances of where a detection of it may be.
+    `camera` `(n,)` is the number of the frame in the batch, ascending; `box` `(4, n)` is centre and size,
+    `spread` `(4, n)` the variances of where a detection of it may be.
     """
 
     camera: Indices
@@ -95,7 +95,7 @@ def associate(known: Known, seen: Candidates, least: Float64, settings: TrackerS
     if not len(given) or not len(seen):
         return given
     possible = _class_consistent(_near(known, seen, len(least), settings), known, seen, settings)
-    high = (seen.confidence >= least[seen.camera])[possible.detection]
+    high = _reaches(seen, least)[possible.detection]
     if np.count_nonzero(high) == len(high):
         _give(given, possible)
         return given
@@ -109,7 +109,7 @@ def newcomers(seen: Candidates, taken: Bools, least: Float64, settings: TrackerS
 
     A detection on the very box of one that is taken, or of a better one, shows the same object.
     """
-    fresh: Rows = (~taken & (seen.confidence >= least[seen.camera])).nonzero()[0]
+    fresh: Rows = (~taken & _reaches(seen, least)).nonzero()[0]
     if not len(fresh):
         return fresh
     one, other = pairs(seen.camera[fresh], seen.camera, len(least))
@@ -117,10 +117,15 @@ def newcomers(seen: Candidates, taken: Bools, least: Float64, settings: TrackerS
     # Rows of a frame stand best first.
     better = taken[other] | (other < one)
     one, other = one[better], other[better]
-    same = overlap(seen.box[one], seen.box[other]) >= settings.same_box_overlap
+    same = overlap(seen.box.take(one, axis=1), seen.box.take(other, axis=1)) >= settings.same_box_overlap
     second = np.zeros(len(seen), bool)
     second[one[same]] = True
     return fresh[~second[fresh]]
+
+
+def _reaches(seen: Candidates, least: Float64) -> Bools:
+    """Tell `(n,)` which detections have at least the confidence that their camera asks for."""
+    return np.asarray(seen.confidence >= (least if len(least) == 1 else least[seen.camera]))
 
 
 def _give(given: Rows, possible: _Pairs) -> None:
@@ -130,13 +135,15 @@ def _give(given: Rows, possible: _Pairs) -> None:
 
 def _near(known: Known, seen: Candidates, cameras: int, settings: TrackerSettings) -> _Pairs:
     """Return the pairs that are near enough in view of how sure the track's prediction is."""
-    spread = known.spread[:, :2]
-    margin = np.minimum(np.sqrt(spread), _BUFFER * known.box[:, 2:])
+    spread = known.spread[:2]
+    margin = np.minimum(np.sqrt(spread), _BUFFER * known.box[2:])
     track, detection = _meeting(known, seen, cameras, margin)
-    box, detected = known.box[track], seen.box[detection]
-    distance = np.square(box[:, :2] - detected[:, :2]) / spread[track]
-    weight = overlap(box, detected, margin[track])
-    near = ((weight >= settings.least_overlap) & (distance[:, 0] + distance[:, 1] < _GATE)).nonzero()[0]
+    box, detected = known.box.take(track, axis=1), seen.box.take(detection, axis=1)
+    distance = box[:2] - detected[:2]
+    np.square(distance, out=distance)
+    distance /= spread.take(track, axis=1)
+    weight = overlap(box, detected, margin.take(track, axis=1))
+    near = ((weight >= settings.least_overlap) & (distance[0] + distance[1] < _GATE)).nonzero()[0]
     return _Pairs(track[near], detection[near], weight[near])
 
 
@@ -145,9 +152,9 @@ def _meeting(known: Known, seen: Candidates, cameras: int, margin: Float64) -> t
     track, detection = pairs(known.camera, seen.camera, cameras)
     if len(track) <= _FEW_PAIRS:
         return track, detection
-    centre, reach = known.box[:, 0], known.box[:, 2] * 0.5 + 2 * margin[:, 0]
-    left = seen.box[:, 0] - seen.box[:, 2] * 0.5
-    right = left + seen.box[:, 2]
+    centre, reach = known.box[0], known.box[2] * 0.5 + 2 * margin[0]
+    left = seen.box[0] - seen.box[2] * 0.5
+    right = left + seen.box[2]
     meeting = ((centre + reach)[track] > left[detection]) & ((centre - reach)[track] < right[detection])
     kept = meeting.nonzero()[0]
     return track[kept], detection[kept]
@@ -160,6 +167,6 @@ def _class_consistent(possible: _Pairs, known: Known, seen: Candidates, settings
         return possible
     served = np.bincount(possible.track[same], minlength=len(known.camera)) > 0
     claimed = np.bincount(possible.detection[same], minlength=len(seen)) > 0
-    boxes = known.box[possible.track], seen.box[possible.detection]
+    boxes = known.box.take(possible.track, axis=1), seen.box.take(possible.detection, axis=1)
     alike = overlap(*boxes) >= settings.other_class_overlap
     return possible.select(same | (alike & ~served[possible.track] & ~claimed[possible.detection]))

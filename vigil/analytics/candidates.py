@@ -26,6 +26,7 @@ _FAR = 1e6
 _CLASSES = 1 << 16
 """More than any model knows."""
 _ABOVE_ONE = math.nextafter(1, 2)
+_HALF = np.array(0.5)
 _FEW = 32
 """Detections up to which plain Python looks them through faster than numpy, measured."""
 
@@ -35,7 +36,7 @@ class Candidates:
     """The sane detections of a batch, ordered by what they are and not by where they stood in their frame.
 
     One row per detection, ascending by `camera` `(n,)`, the number of its frame in the batch; `index` is
-    its place in that frame, `box` `(n, 4)` its centre and size in pixels.
+    its place in that frame, `box` `(4, n)` their centres and sizes in pixels.
     """
 
     camera: Indices
@@ -50,29 +51,33 @@ class Candidates:
     def select(self, rows: NDArray[np.intp]) -> Candidates:
         """Return these detections."""
         return Candidates(
-            self.camera[rows], self.index[rows], self.box[rows], self.confidence[rows], self.class_id[rows]
+            self.camera[rows],
+            self.index[rows],
+            self.box.take(rows, axis=1),
+            self.confidence[rows],
+            self.class_id[rows],
         )
 
 
 def gather(found: Sequence[Detections], least: float) -> Candidates:
     """Return the detections of these frames that are sane boxes and have at least this confidence."""
-    xyxy = _joined([each.xyxy for each in found]).astype(np.float64)
+    xyxy = _joined([each.xyxy for each in found]).T.astype(np.float64, order="C")
     confidence = _joined([each.confidence for each in found])
     class_id = _joined([each.class_id for each in found])
     camera, index = _places([len(each) for each in found])
     box = np.empty_like(xyxy)
-    np.add(xyxy[:, :2], xyxy[:, 2:], out=box[:, :2])
-    box[:, :2] *= 0.5
-    np.subtract(xyxy[:, 2:], xyxy[:, :2], out=box[:, 2:])
+    np.add(xyxy[:2], xyxy[2:], out=box[:2])
+    box[:2] *= _HALF
+    np.subtract(xyxy[2:], xyxy[:2], out=box[2:])
     seen = Candidates(camera, index, box, confidence, class_id)
     if len(found) == 1 and len(seen) <= _FEW and _usual(found[0], least):
         return seen
     sane = _sane(xyxy, seen, least)
     if np.count_nonzero(sane) == sane.size and _ranked(seen):
         return seen
-    x1, y1, x2, y2 = xyxy.T
+    x1, y1, x2, y2 = xyxy
     order = np.lexsort((class_id, y2, x2, y1, x1, -confidence, camera))
-    return seen.select(order[np.asarray(sane.all(axis=1))[order]])
+    return seen.select(order[np.asarray(sane.all(axis=0))[order]])
 
 
 def _joined(parts: Sequence[NDArray[_Number]]) -> NDArray[_Number]:
@@ -105,14 +110,14 @@ def _usual(found: Detections, least: float) -> bool:
 
 
 def _sane(xyxy: Float64, seen: Candidates, least: float) -> Bools:
-    """Tell `(n, 9)` what is right with the detections; a sane one has nothing wrong."""
-    right = np.empty((len(xyxy), 9), np.bool_)
+    """Tell `(9, n)` what is right with the detections; a sane one has nothing wrong."""
+    right = np.empty((9, len(seen)), np.bool_)
     # Comparisons with NaN are false, so this leaves it out; a score above 1 is no score.
-    np.less(np.abs(xyxy), _FAR, out=right[:, :4])
-    np.greater(seen.box[:, 2:], 0, out=right[:, 4:6])
-    np.greater_equal(seen.confidence, least, out=right[:, 6])
-    np.less_equal(seen.confidence, 1, out=right[:, 7])
-    np.less(seen.class_id.astype(np.uint32), _CLASSES, out=right[:, 8])  # negative ones are huge
+    np.less(np.abs(xyxy), _FAR, out=right[:4])
+    np.greater(seen.box[2:], 0, out=right[4:6])
+    np.greater_equal(seen.confidence, least, out=right[6])
+    np.less_equal(seen.confidence, 1, out=right[7])
+    np.less(seen.class_id.astype(np.uint32), _CLASSES, out=right[8])  # negative ones are huge
     return right
 
 
@@ -147,20 +152,24 @@ def _all_pairs(one: int, other: int) -> tuple[NDArray[np.intp], NDArray[np.intp]
 
 
 def overlap(one: Float64, other: Float64, margin: Float64 | float = 0.0) -> Float64:
-    """Return the intersection over union `(p,)` of boxes `(p, 4)` (centre, size) pair by pair.
+    """Return the intersection over union `(p,)` of boxes `(4, p)` (centre, size) pair by pair.
 
-    `margin` `(p, 2)` widens both boxes of a pair by as many pixels on each side: the "buffered IoU" of
+    `margin` `(2, p)` widens both boxes of a pair by as many pixels on each side: the "buffered IoU" of
     C-BIoU (Yang et al. 2023, arXiv:2211.14317), which tells how near boxes are that do not touch.
     """
-    apart = np.abs(one[:, :2] - other[:, :2])
-    wider = 2 * margin
-    side, other_side = one[:, 2:] + wider, other[:, 2:] + wider
-    shared = (side + other_side) * 0.5
+    apart = one[:2] - other[:2]
+    np.abs(apart, out=apart)
+    wider = margin + margin
+    side, other_side = one[2:] + wider, other[2:] + wider
+    shared = side + other_side
+    shared *= _HALF
     shared -= apart
     np.minimum(shared, side, out=shared)
     np.minimum(shared, other_side, out=shared)
     np.maximum(shared, 0.0, out=shared)
-    both = shared[:, 0] * shared[:, 1]
-    union = side[:, 0] * side[:, 1] + other_side[:, 0] * other_side[:, 1] - both
+    both = shared[0] * shared[1]
+    union = side[0] * side[1]
+    union += other_side[0] * other_side[1]
+    union -= both
     result: Float64 = both / union
     return result

@@ -21,22 +21,28 @@ POSITION, VELOCITY, SPREAD, COUPLING, VELOCITY_SPREAD = range(5)
 
 PARTS = 5
 AXES = 4
-"""Last axis of a state: centre x, centre y, width, height, in pixels (velocities: per second)."""
+"""Middle axis of a state: centre x, centre y, width, height, in pixels (velocities: per second).
+
+The boxes lie along the last one, so that what is worked out for an axis lies side by side in memory: numpy
+takes a third of the time for that.
+"""
 
 # Standard deviations in units of the box's mean side, so that near and far objects behave alike;
 # one value per axis. Chosen on noisy ground truth of pedestrians at 25, 10 and 5 boxes a second.
-_MEASUREMENT = np.array([0.05, 0.05, 0.06, 0.06])
-_FIRST_VELOCITY = np.array([4.0, 4.0, 1.0, 1.0])
+_MEASUREMENT = np.array([[0.05], [0.05], [0.06], [0.06]])
+_FIRST_VELOCITY = np.array([[4.0], [4.0], [1.0], [1.0]])
 """Per second: what an object seen once may do."""
-_ACCELERATION = np.array([0.4, 0.25, 0.1, 0.1])
+_ACCELERATION = np.array([[0.4], [0.25], [0.1], [0.1]])
 """Per second and square root of a second: how much a velocity wanders."""
 
-_LEAST_SIDE = 1.0
+_LEAST_SIDE = np.array(1.0)
 """Pixels: a side that shrinks while nobody sees it stops here."""
+_HALF = np.array(0.5)
+"""An array, which numpy need not make of a number first."""
 
 
 def begin(box: Float64) -> Float64:
-    """Return the states `(5, n, 4)` of boxes `(n, 4)` (centre, size) that are seen for the first time."""
+    """Return the states `(5, 4, n)` of boxes `(4, n)` (centre, size) that are seen for the first time."""
     state = np.zeros((PARTS, *box.shape))
     scale = _scale(box)
     state[POSITION] = box
@@ -46,27 +52,29 @@ def begin(box: Float64) -> Float64:
 
 
 def predict(state: Float64, seconds: Float64) -> None:
-    """Move states `(5, n, 4)` on by `seconds` `(n,)` or `(1,)`, none negative, in place."""
+    """Move states `(5, 4, n)` on by `seconds` `(n,)` or `(1,)`, none negative, in place."""
     position, velocity, spread, coupling, velocity_spread = state
-    step = seconds.item() if len(seconds) == 1 else seconds[:, None]
+    step = seconds.reshape(()) if len(seconds) == 1 else seconds
     noise = _noise(position, velocity)
     noise *= step
     position += velocity * step
-    spread += step * (2 * coupling + step * (velocity_spread + noise / 3))
-    coupling += step * (velocity_spread + noise / 2)
+    spread += step * (coupling + coupling + step * (velocity_spread + noise / 3))
+    coupling += step * (velocity_spread + noise * _HALF)
     velocity_spread += noise
-    sides = position[:, 2:]
+    sides = position[2:]
     np.maximum(sides, _LEAST_SIDE, out=sides)
 
 
 def innovation_spread(state: Float64) -> Float64:
-    """Return the variances `(n, 4)` of where a detection may be, seen from predicted states."""
-    spread: Float64 = state[SPREAD] + np.square(_MEASUREMENT * _scale(state[POSITION]))
+    """Return the variances `(4, n)` of where a detection may be, seen from predicted states."""
+    spread = _MEASUREMENT * _scale(state[POSITION])
+    np.square(spread, out=spread)
+    spread += state[SPREAD]
     return spread
 
 
 def correct(state: Float64, box: Float64, innovation: Float64 | None = None) -> None:
-    """Update predicted states `(5, n, 4)` in place with the boxes `(n, 4)` detected for them.
+    """Update predicted states `(5, 4, n)` in place with the boxes `(4, n)` detected for them.
 
     `innovation` is what `innovation_spread` says of them, where that is known already.
     """
@@ -81,12 +89,12 @@ def correct(state: Float64, box: Float64, innovation: Float64 | None = None) -> 
     left = 1 - gain
     coupling *= left
     spread *= left
-    sides = position[:, 2:]
+    sides = position[2:]
     np.maximum(sides, _LEAST_SIDE, out=sides)
 
 
 def _noise(position: Float64, velocity: Float64) -> Float64:
-    """Return `(n, 4)` how much the velocities' variances grow in a second.
+    """Return `(4, n)` how much the velocities' variances grow in a second.
 
     Beside what objects do of themselves there is what perspective does. What comes nearer at a steady pace
     accelerates in the picture by twice its velocity times the rate at which it grows: with x = X / Z and Z'
@@ -95,13 +103,15 @@ def _noise(position: Float64, velocity: Float64) -> Float64:
     """
     scale = _scale(position)
     # What both sides grow by over their mean is twice the rate.
-    approach = (velocity[:, 2:3] + velocity[:, 3:]) / scale * velocity
-    noise: Float64 = scale * _ACCELERATION
+    approach = (velocity[2] + velocity[3]) / scale * velocity
+    noise: Float64 = _ACCELERATION * scale
     np.square(noise, out=noise)
     noise += np.square(approach, out=approach)
     return noise
 
 
 def _scale(box: Float64) -> Float64:
-    scale: Float64 = (box[:, 2:3] + box[:, 3:4]) * 0.5
+    """Return the mean sides `(n,)` of boxes `(4, n)`."""
+    scale: Float64 = box[2] + box[3]
+    scale *= _HALF
     return scale

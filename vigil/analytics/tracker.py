@@ -153,17 +153,20 @@ class Tracker:
     def _continue(self, batch: _Batch, seen: Candidates, rows: Rows, camera: Rows) -> tuple[Rows, Rows]:
         """Give the tracks their detections; return the row in `seen` (or `NONE`) of each, and who has one."""
         table = self._table
-        state = table.state.take(rows, axis=1)
+        state = table.state.take(rows, axis=2)
         kalman.predict(state, batch.each(batch.elapsed, camera))
         spread = kalman.innovation_spread(state)
         known = Known(camera, table.class_id[rows], state[kalman.POSITION], spread)
         given = associate(known, seen, batch.least("high"), self._settings)
         hit = (given != NONE).nonzero()[0]
         got = given[hit]
-        corrected = state.take(hit, axis=1)
-        kalman.correct(corrected, seen.box[got], spread[hit])
-        state[:, hit] = corrected
-        table.state[:, rows] = state
+        if len(hit) == len(given):
+            kalman.correct(state, seen.box.take(got, axis=1), spread)
+        else:
+            corrected = state.take(hit, axis=2)
+            kalman.correct(corrected, seen.box.take(got, axis=1), spread.take(hit, axis=1))
+            state[:, :, hit] = corrected
+        table.state[:, :, rows] = state
         times = batch.each(batch.now, camera[hit])
         table.note(rows[hit], seen.class_id[got], seen.confidence[got], times)
         return given, hit
@@ -191,21 +194,21 @@ class Tracker:
         return rows[~dead], camera[~dead], rows[dead]
 
     def _begin(self, batch: _Batch, seen: Candidates, fresh: Rows) -> Rows:
-        times = batch.now[seen.camera[fresh]]
-        return self._table.begin(seen.box[fresh], seen.class_id[fresh], seen.confidence[fresh], times)
+        begun = seen.select(fresh)
+        return self._table.begin(begun.box, begun.class_id, begun.confidence, batch.now[begun.camera])
 
     def _told(self, rows: Rows, index: Rows, ends: list[int]) -> list[Tracks]:
         table = self._table
-        box, velocity = table.state[: kalman.VELOCITY + 1].take(rows, axis=1)
-        half = box[:, 2:] * 0.5
-        xyxy = np.empty(box.shape, np.float32)
-        np.subtract(box[:, :2], half, out=xyxy[:, :2], casting="same_kind")
-        np.add(box[:, :2], half, out=xyxy[:, 2:], casting="same_kind")
+        box, velocity = table.state[: kalman.VELOCITY + 1].take(rows, axis=2)
+        half = box[2:] * 0.5
+        xyxy = np.empty((len(rows), 4), np.float32)
+        np.subtract(box[:2], half, out=xyxy.T[:2], casting="same_kind")
+        np.add(box[:2], half, out=xyxy.T[2:], casting="same_kind")
         every = Tracks(
             tracker_id=table.tracker_id[rows],
             class_id=table.class_id[rows],
             xyxy=xyxy,
-            velocity=velocity[:, :2].astype(np.float32),
+            velocity=velocity[:2].T.astype(np.float32, order="C"),
             confidence=table.confidence[rows],
             hits=table.hits[rows],
             first_seen=table.first_seen[rows],

@@ -25,12 +25,12 @@ _CLASSES = 1
 class TrackTable:
     """Rows are taken and given back; the arrays grow as needed, and what stands in a free row means nothing.
 
-    `state` is `(5, rows, 4)` (see `kalman`), `votes` `(rows, classes)`: the sum of the scores that a track
+    `state` is `(5, 4, rows)` (see `kalman`), `votes` `(rows, classes)`: the sum of the scores that a track
     got of each class. The rest holds one value per row and is what `Tracks` calls by the same name.
     """
 
     def __init__(self) -> None:
-        self.state: Float64 = np.zeros((kalman.PARTS, _CAPACITY, kalman.AXES))
+        self.state: Float64 = np.zeros((kalman.PARTS, kalman.AXES, _CAPACITY))
         self.votes: Float32 = np.zeros((_CAPACITY, _CLASSES), np.float32)
         self.tracker_id: Int32 = np.zeros(_CAPACITY, np.int32)
         self.class_id: Int32 = np.zeros(_CAPACITY, np.int32)
@@ -43,8 +43,8 @@ class TrackTable:
 
     def begin(self, box: Float64, class_id: Int32, confidence: Float32, seconds: Float64) -> Rows:
         """Begin a track for each detection, with ascending ids; returns their rows."""
-        rows = self._take(len(box))
-        self.state[:, rows] = kalman.begin(box)
+        rows = self._take(len(class_id))
+        self.state[:, :, rows] = kalman.begin(box)
         self.tracker_id[rows] = np.arange(self._next_id, self._next_id + len(rows))
         self._next_id += len(rows)
         self.class_id[rows] = class_id
@@ -88,7 +88,7 @@ class TrackTable:
     def _grow(self, least: int) -> None:
         old = len(self.hits)
         more = max(old, least)
-        self.state = np.concatenate([self.state, np.zeros((kalman.PARTS, more, kalman.AXES))], axis=1)
+        self.state = np.concatenate([self.state, np.zeros((kalman.PARTS, kalman.AXES, more))], axis=2)
         self.votes = _longer(self.votes, more)
         self.tracker_id = _longer(self.tracker_id, more)
         self.class_id = _longer(self.class_id, more)
@@ -99,7 +99,7 @@ class TrackTable:
         self._free.extend(range(old, old + more))
 
     def _widen(self, class_id: Int32) -> None:
-        missing = int(class_id.max(initial=0)) + 1 - self.votes.shape[1]
+        missing = max(class_id.tolist(), default=0) + 1 - self.votes.shape[1]
         if missing > 0:
             self.votes = np.pad(self.votes, ((0, 0), (0, missing)))
 

@@ -16,19 +16,24 @@ def joined(state: Float64) -> tuple[Float64, Float64]:
     covariance = np.zeros((8, 8))
     for axis in range(AXES):
         there = np.ix_([axis, axis + AXES], [axis, axis + AXES])
-        part = state[:, 0, axis]
+        part = state[:, axis, 0]
         covariance[there] = [[part[SPREAD], part[COUPLING]], [part[COUPLING], part[VELOCITY_SPREAD]]]
-    return np.concatenate([state[POSITION, 0], state[VELOCITY, 0]]), covariance
+    return np.concatenate([state[POSITION, :, 0], state[VELOCITY, :, 0]]), covariance
+
+
+def boxed(x: float, y: float, width: float, height: float) -> Float64:
+    """Return `(4, 1)` a box of that centre and size."""
+    return np.array([[x], [y], [width], [height]], np.float64)
 
 
 def walked(seconds: list[float], speed: float) -> Float64:
     """Return the state after boxes of 50x100 pixels that move right at `speed`, that far apart in time."""
-    state = kalman.begin(np.array([[100.0, 100.0, 50.0, 100.0]]))
+    state = kalman.begin(boxed(100, 100, 50, 100))
     x = 100.0
     for step in seconds:
         x += speed * step
         kalman.predict(state, np.array([step]))
-        kalman.correct(state, np.array([[x, 100.0, 50.0, 100.0]]))
+        kalman.correct(state, boxed(x, 100, 50, 100))
     return state
 
 
@@ -47,9 +52,9 @@ def test_split_filter_is_the_full_one(seed: int, step: float) -> None:
     assert np.linalg.eigvalsh(noise).min() > -1e-6
 
     box = moved[:AXES] + rng.normal(0, 5, AXES)
-    innovation = np.diag(kalman.innovation_spread(state)[0])
+    innovation = np.diag(kalman.innovation_spread(state)[:, 0])
     gain = spread[:, :AXES] @ np.linalg.inv(innovation)
-    kalman.correct(state, box[None])
+    kalman.correct(state, box[:, None])
     corrected, left = joined(state)
     assert corrected == pytest.approx(moved + gain @ (box - moved[:AXES]))
     assert left == pytest.approx(spread - gain @ innovation @ gain.T, abs=1e-6)
@@ -86,12 +91,12 @@ def test_uncertainty_grows_unseen_and_shrinks_seen() -> None:
 
 def test_sides_stay_positive() -> None:
     """A box that shrank and is not seen any more never turns inside out."""
-    state = kalman.begin(np.array([[100.0, 100.0, 50.0, 100.0]]))
+    state = kalman.begin(boxed(100, 100, 50, 100))
     for side in (40.0, 25.0, 10.0):
         kalman.predict(state, np.array([0.2]))
-        kalman.correct(state, np.array([[100.0, 100.0, side, 2 * side]]))
+        kalman.correct(state, boxed(100, 100, side, 2 * side))
     kalman.predict(state, np.array([60.0]))
-    assert (state[POSITION, :, 2:] >= 1).all()
+    assert (state[POSITION, 2:] >= 1).all()
 
 
 def test_steady_approach_stays_possible() -> None:
@@ -115,4 +120,4 @@ def test_walking_past_is_as_sure_as_before() -> None:
 def _car(away: float) -> Float64:
     """Return the box of a car of 1.8 x 1.5 m, so many metres before a camera 6 m above the road."""
     pixels = 1000 / away
-    return np.array([[500 + 3 * pixels, 5.25 * pixels, 1.8 * pixels, 1.5 * pixels]])
+    return boxed(500 + 3 * pixels, 5.25 * pixels, 1.8 * pixels, 1.5 * pixels)
