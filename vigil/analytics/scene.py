@@ -119,7 +119,7 @@ class Scene:
         confirmed = self._confirmation.update(self._objects).tolist()
         moved = self._move(time, width / height, confirmed)
         self._paths.update(time, self._objects)
-        better = self._views.update(self._objects, self._chronicle.scale, sharpness) if self._pictured else ()
+        better = self._best(time, sharpness)
         begun = self._begin(time, confirmed)
         zones = self._zones_of(len(detections))
         events = [*begun, *self._chronicle.due(time)]
@@ -177,6 +177,12 @@ class Scene:
         for row in moved:
             self._chronicle.move(row, self._zones.of(row))
         return len(moved) > 0
+
+    def _best(self, time: float, sharpness: Sharpness | None) -> Sequence[int]:
+        """Return the rows of objects that this frame shows best."""
+        if not self._pictured:
+            return ()
+        return self._views.update(time, self._objects, self._chronicle.scale, sharpness)
 
     def _begin(self, time: float, confirmed: Sequence[int]) -> list[Event]:
         zones = self._zones

@@ -1,4 +1,9 @@
-"""Which frame shows an object best: confident, large, sharp, and not cut off by the frame's edge."""
+"""Which frame shows an object best: confident, large, sharp, and not cut off by the frame's edge.
+
+To measure sharpness costs more than all else that a scene does with an object, so a view that was measured
+and found not sharp enough is not followed by one that promises no more, for as long as the object had been
+there: who stands before the camera is measured ever more rarely, and who comes nearer, again and again.
+"""
 
 from __future__ import annotations
 
@@ -24,35 +29,43 @@ _EDGE = 0.005
 _CUT_OFF = 0.5
 _BETTER = 1.1
 """A view replaces another that it exceeds by a tenth: each costs a picture."""
+_AGAIN = 1.0
+"""Seconds after which what promises no more than a view that was tried is tried too, at least."""
 
 
 class BestViews(Rows):
     """The quality, 0 to 1, of every object's best view so far."""
 
     def __init__(self) -> None:
-        super().__init__(np.zeros(1, [("quality", "f8")]))
+        # `tried` is what the latest view that was tried promised, not less than `quality`; it holds `until`.
+        super().__init__(np.zeros(1, [("quality", "f8"), ("tried", "f8"), ("until", "f8")]))
 
-    def update(self, objects: Objects, scale: Floats, sharpness: Sharpness | None) -> Sequence[int]:
+    def update(
+        self, time: float, objects: Objects, scale: Floats, sharpness: Sharpness | None
+    ) -> Sequence[int]:
         """Return the rows of confirmed objects that this frame shows better than all before.
 
         `sharpness` is asked only of those whose view would be the best if it were sharp.
         """
-        box, best = objects.rows["box"], self.rows["quality"]
-        quality = objects.rows["confidence"] * np.sqrt(np.minimum(objects.rows["area"] / _LARGE, 1))
-        better = (quality > best * _BETTER) & objects.rows["shown"] & objects.rows["confirmed"]
-        if not np.count_nonzero(better):
+        of, mine = objects.rows, self.rows
+        promise = of["confidence"] * np.sqrt(np.minimum(of["area"] / _LARGE, 1))
+        needed = _BETTER * np.where(time < mine["until"], mine["tried"], mine["quality"])
+        promising = (promise > needed) & of["shown"] & of["confirmed"]
+        if not np.count_nonzero(promising):
             return ()
         rows = []
-        for row in better.nonzero()[0].tolist():
-            worth = float(quality[row])
-            there = box[row].tolist()
+        for row in promising.nonzero()[0].tolist():
+            worth, there = float(promise[row]), of["box"][row].tolist()
             if min(there) < _EDGE or max(there) > 1 - _EDGE:
                 worth *= _CUT_OFF
-            if sharpness is not None and worth > best[row] * _BETTER:
-                worth *= (1 + sharpness(pixels(box[row], scale))) / 2
-            if worth > best[row] * _BETTER:
-                best[row] = worth
-                rows.append(row)
+            if worth > needed[row]:
+                mine["tried"][row] = worth
+                mine["until"][row] = time + max(_AGAIN, time - of["first"][row])
+                if sharpness is not None:
+                    worth *= (1 + sharpness(pixels(of["box"][row], scale))) / 2
+                if worth > mine["quality"][row] * _BETTER:
+                    mine["quality"][row] = worth
+                    rows.append(row)
         return rows
 
     def quality(self, row: int) -> float:
@@ -62,5 +75,7 @@ class BestViews(Rows):
 
 def pixels(box: Floats, scale: Floats) -> Box:
     """Return a box in frame pixels, clipped to the frame: predictions reach beyond it."""
-    left, top, right, bottom = (np.clip(box, 0, 1) * scale).tolist()
+    left, top, right, bottom = (
+        min(max(0.0, side), 1.0) * whole for side, whole in zip(box.tolist(), scale.tolist(), strict=True)
+    )
     return left, top, right, bottom

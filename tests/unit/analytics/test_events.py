@@ -173,6 +173,40 @@ def test_sharpness_is_asked_where_it_matters() -> None:
     assert asked == [pytest.approx((0.42 * WIDTH, 0.35 * HEIGHT, 0.58 * WIDTH, 0.6 * HEIGHT), abs=1e-3)]
 
 
+def asked_of(film: Film, seen: Seen, frames: int) -> list[float]:
+    """Return when the sharpness of an object is asked for that is shown in so many frames."""
+    asked = []
+    for _ in range(frames):
+
+        def middling(_box: tuple[float, float, float, float]) -> float:
+            asked.append(film.time)
+            return 0.6
+
+        shown = film.tracker.tracks(film.time, {1: seen})
+        film.scene.update(film.time, WIDTH, HEIGHT, *shown, middling)
+        film.time += STEP
+    return asked
+
+
+def test_who_stands_is_measured_ever_more_rarely() -> None:
+    """As long as an object was there, its view is not measured again that promises no more than the last."""
+    film = Film()
+    asked = asked_of(film, standing(0.5, 0.6), round(40 / STEP))
+    waits = [later - sooner for sooner, later in pairwise(asked)]
+    assert 5 <= len(asked) <= 8
+    assert waits[0] == pytest.approx(1, abs=2 * STEP)
+    assert all(later > 1.5 * sooner for sooner, later in pairwise(waits[1:]))
+
+
+def test_who_comes_nearer_is_measured_again() -> None:
+    """A view that promises a tenth more than the last is measured at once."""
+    film = Film()
+    asked_of(film, standing(0.5, 0.6), round(5 / STEP))
+    larger = Seen((0.42, 0.35, 0.58, 0.6))
+    now = film.time
+    assert asked_of(film, larger, 3) == [now]
+
+
 @given(st.floats(0, 4e9), st.integers())
 def test_ids_are_ulids(time: float, seed: int) -> None:
     """An id is 26 letters of its alphabet, of which the first ten are the milliseconds."""
