@@ -112,15 +112,13 @@ class Chronicle(Rows):
     def due(self, time: float) -> Sequence[Event]:
         """Return the updates whose turn it is."""
         rows = self.rows
-        better = rows["top"] - rows["told_top"] >= _CLEARLY_HIGHER
-        if not np.count_nonzero(better | rows["news"]):
-            return ()
-        since = time - rows["told"]
-        due = (rows["news"] & (since >= _APART)) | (better & (since >= _SCORES_APART))
-        return [
-            self._tell(EventType.UPDATE, time, row, story)
-            for row, story in self.stories_of(np.flatnonzero(due))
-        ]
+        better, news = rows["top"] - rows["told_top"] >= _CLEARLY_HIGHER, rows["news"]
+        told = []
+        for row, story in self.stories_of((better | news).nonzero()[0].tolist()):
+            since = time - rows["told"][row]
+            if (news[row] and since >= _APART) or (better[row] and since >= _SCORES_APART):
+                told.append(self._tell(EventType.UPDATE, time, row, story))
+        return told
 
     def end(self, time: float, rows: Iterable[int]) -> Sequence[Event]:
         """Tell of objects that are gone."""

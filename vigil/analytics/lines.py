@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from vigil.analytics.objects import Rows
-from vigil.analytics.zones import HEIGHTS, wanted
+from vigil.analytics.zones import heights_of, wanted
 from vigil.core.events import Crossings, Totals
 from vigil.core.geometry import crossings
 
@@ -44,18 +44,21 @@ class Lines(Rows):
     def __init__(self, camera: str, lines: Mapping[str, LineConfig], model: Model) -> None:
         """Raise `CannotStartError` for a class that the model does not know."""
         count, every = len(lines), list(lines.values())
+        self._heights = heights_of([line.anchor for line in every])
         # `sign` is the side of the latest anchor, `side` the latest clear one, 0 before the first; `through`
         # tells whether the path since that clear side has gone through the line an odd number of times.
-        columns = [("point", "f8", (count, 2)), ("sign", "f8", count), ("side", "f8", count)]
+        columns = [("point", "f8", (len(self._heights), 2)), ("sign", "f8", count), ("side", "f8", count)]
         super().__init__(np.zeros(1, [*columns, ("through", "?", count)]))
         self._untold: list[list[Crossing]] = []
         """Per row: crossings of an object that is not confirmed yet."""
+        self._unclear = False
+        """Whether somebody is not clearly on the side that his anchor is on, or on his way through."""
         self._names = tuple(lines)
         self._start = np.array([line.start for line in every])
         self._end = np.array([line.end for line in every])
-        self._way = (self._end - self._start).T
-        self._along_x, self._along_y = self._way * _CLEARLY
-        self._heights = [HEIGHTS[line.anchor] for line in every]
+        way = self._end - self._start
+        self._high_wide = way[:, ::-1].copy()
+        self._along_x, self._along_y = way.T * _CLEARLY
         self._wanted = wanted(camera, "lines", {name: line.classes for name, line in lines.items()}, model)
 
     def grow(self, count: int) -> None:
@@ -70,11 +73,14 @@ class Lines(Rows):
 
     def update(self, objects: Objects, confirmed: Sequence[int]) -> Sequence[tuple[int, Sequence[Crossing]]]:
         """Return the crossings by row; of objects `confirmed` just now the earlier ones too."""
-        rows = sorted({*confirmed, *self._cross(objects)})
+        crossed = self._cross(objects)
+        if not confirmed and not crossed:
+            return ()
+        rows = sorted({*confirmed, *crossed})
         told = [(row, self._untold[row]) for row in rows if objects.rows["confirmed"][row]]
         for row, _ in told:
             self._untold[row] = []
-        return [(row, crossed) for row, crossed in told if crossed]
+        return [(row, untold) for row, untold in told if untold]
 
     def _cross(self, objects: Objects) -> Sequence[int]:
         """Note who crossed what with this frame, and return the rows of those."""
@@ -82,14 +88,18 @@ class Lines(Rows):
         points = objects.anchors(self._heights)
         distance = self._distance(points)
         sign = np.where(distance >= 0, 1.0, -1.0)
+        if objects.all_shown and not self._unclear and not np.count_nonzero(rows["sign"] != sign):
+            rows["point"] = points  # everybody is clearly where he was: nothing else changes
+            return ()
         shown: Bools | Literal[True] = objects.all_shown or objects.rows["shown"][:, None]
         changed = rows["sign"] == -sign
         if np.count_nonzero(changed):
             self._step(changed & shown, points)
-        np.copyto(rows["point"], points, where=shown if shown is True else shown[..., None])
+        rows["point"] = np.where(shown if shown is True else shown[..., None], points, rows["point"])
         np.copyto(rows["sign"], sign, where=shown)
         unclear = (rows["side"] != sign) | rows["through"]
-        if not np.count_nonzero(unclear):
+        self._unclear = bool(np.count_nonzero(unclear))
+        if not self._unclear:
             return ()
         unclear &= shown
         clear = unclear & (np.abs(distance) > self._margin(objects.rows["size"]))
@@ -106,16 +116,15 @@ class Lines(Rows):
     def _step(self, changed: Bools, points: Floats) -> None:
         """Note which of the steps `(n, lines)` that changed sides went through the line."""
         row, line = np.nonzero(changed)
-        before, after = (
-            self.rows["point"][row, line],
-            np.broadcast_to(points, self.rows["point"].shape)[row, line],
-        )
+        place = row, line if len(self._heights) > 1 else 0
+        before, after = self.rows["point"][place], points[place]
         self.rows["through"][row, line] ^= crossings(before, after, self._start[line], self._end[line])
 
     def _distance(self, points: Floats) -> Floats:
         """Return `(n, lines)` what `side_of` says of the points."""
-        (start_x, start_y), (wide, high) = self._start.T, self._way
-        return np.asarray(high * (points[..., 0] - start_x) - wide * (points[..., 1] - start_y))
+        away = points - self._start
+        away *= self._high_wide
+        return np.asarray(away[..., 0] - away[..., 1])
 
     def _margin(self, sizes: Floats) -> Floats:
         """Return `(n, lines)` what `side_of` gives at the distance that is clear.

@@ -14,8 +14,6 @@ import numpy as np
 from vigil.core.geometry import anchors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from vigil.analytics.tracks import Tracks
@@ -74,8 +72,8 @@ class Objects(Rows):
         """Which of the tracks shows each row, -1 where none does."""
         self._in_order = False
         """Whether each row is shown by the track in its place."""
-        self._anchors: dict[float, Floats] = {}
-        """The anchors in this frame, by height."""
+        self._anchors: dict[tuple[float, ...], Floats] = {}
+        """The anchors in this frame, by heights."""
         self.all_shown = False
         """Whether this frame shows every one."""
         self.scale = np.ones(4)
@@ -87,10 +85,11 @@ class Objects(Rows):
     def __len__(self) -> int:
         return len(self.rows["shown"])
 
-    def anchors(self, heights: Sequence[float]) -> Floats:
-        """Return `(n, k, 2)` the anchors so far down the boxes; k is 1 where all heights are the same."""
-        found = [self._anchor(height) for height in heights]
-        return found[0][:, None] if len(set(heights)) == 1 else np.stack(found, axis=1)
+    def anchors(self, heights: tuple[float, ...]) -> Floats:
+        """Return `(n, k, 2)` the anchors so far down the boxes, in this frame; not to be written to."""
+        if heights not in self._anchors:
+            self._anchors[heights] = anchors(self.rows["box"], np.array(heights))
+        return self._anchors[heights]
 
     def match(self, tracks: Tracks) -> int:
         """Match tracks with rows, and return how many rows are to be added for new ones."""
@@ -161,11 +160,6 @@ class Objects(Rows):
         if np.count_nonzero(numbers) + np.count_nonzero(scores) < numbers.size + scores.size:
             shown &= numbers.all(axis=1) & scores
         return np.asarray(shown)
-
-    def _anchor(self, height: float) -> Floats:
-        if height not in self._anchors:
-            self._anchors[height] = anchors(self.rows["box"], np.array([height]))[:, 0]
-        return self._anchors[height]
 
     def _point(self, tracks: Tracks) -> None:
         """Find the track for each row: of several the one that this frame shows, best the one it had."""

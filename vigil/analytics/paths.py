@@ -26,7 +26,7 @@ class Paths(Rows):
     """The path of every object since it was first seen."""
 
     def __init__(self) -> None:
-        fresh = np.zeros(1, [("point", "f8", 2), ("step", "f8")])
+        fresh = np.zeros(1, [("point", "f8", 2), ("step", "f8", 2)])
         fresh["point"], fresh["step"] = np.inf, _STEP
         super().__init__(fresh)
         self._points: list[list[PathPoint]] = []
@@ -44,9 +44,9 @@ class Paths(Rows):
     def update(self, time: float, objects: Objects) -> None:
         """Take a frame."""
         now = objects.anchors(_BOTTOM)[:, 0]
-        far = np.abs(now - self.rows["point"]) > self.rows["step"][:, None] * objects.rows["size"]
+        far = np.abs(now - self.rows["point"]) > self.rows["step"] * objects.rows["size"]
         if np.count_nonzero(far):
-            for row in np.flatnonzero(far.any(axis=1) & objects.rows["shown"]).tolist():
+            for row in ((far[:, 0] | far[:, 1]) & objects.rows["shown"]).nonzero()[0].tolist():
                 self._add(row, time, now[row])
 
     def of(self, row: int, objects: Objects) -> tuple[PathPoint, ...]:

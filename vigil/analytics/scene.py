@@ -199,10 +199,10 @@ class Scene:
         """Return the zones of the object that each detection shows."""
         zones: list[tuple[str, ...]] = [()] * detections
         if self._zones is not None:
-            inside = (self._zones.occupied & self._objects.rows["shown"]).nonzero()[0]
-            places = self._objects.rows["detection"][inside].tolist()
-            for place, (_, story) in zip(places, self._chronicle.stories_of(inside), strict=True):
-                zones[place] = story.zones
+            places = self._objects.rows["detection"].tolist()
+            for place, story in zip(places, self._chronicle.stories, strict=True):
+                if place >= 0 and story is not None:
+                    zones[place] = story.zones
         return zones
 
     def _drop(self, time: float) -> Sequence[Event]:

@@ -132,9 +132,12 @@ class Stationary(Rows):
         shown, confirmed = objects.rows["shown"], objects.rows["confirmed"]
         if np.count_nonzero(confirmed) == len(confirmed):
             return []
-        new, old = np.flatnonzero(shown & ~confirmed), np.flatnonzero(confirmed)
+        new, old = (shown & ~confirmed).nonzero()[0], confirmed.nonzero()[0]
         if not len(new) or not len(old):
             return []
+        names = {*objects.rows["class_id"][new].tolist(), *objects.rows["seen_as"][old].tolist()}
+        if len(names) == 1 and not np.count_nonzero((self._rests & ~shown)[old]):
+            return []  # all are seen as what they are, and one class
         overlap = overlaps(objects.rows["box"][new], objects.rows["box"][old])
         overlap = np.maximum(
             overlap, overlaps(objects.rows["box"][new], self.rows["place"][old]) * self._rests[old]

@@ -46,7 +46,7 @@ class Zones(Rows):
         """Whether anybody is inside and not counted yet."""
         self._confirmed = b""
         self._polygons = Polygons([zone.polygon for zone in every])
-        self._heights = [HEIGHTS[zone.anchor] for zone in every]
+        self._heights = heights_of([zone.anchor for zone in every])
         self._any = np.array([zone.anchor == "any" for zone in every])
         self._some_any = bool(self._any.any())
         self._inertia = np.array([zone.inertia for zone in every]) - SLACK
@@ -73,8 +73,7 @@ class Zones(Rows):
         differs = self._holds(objects, frame_aspect) != rows["inside"]
         flipped = False
         if self._waiting or np.count_nonzero(differs):
-            shown = objects.rows["shown"][:, None]
-            flipped = self._settle(time, differs & shown, shown)
+            flipped = self._settle(time, differs, objects)
         if not (flipped or self._loitering or self._unsettled(objects)):
             return ()
         confirmed = objects.rows["confirmed"][:, None]
@@ -92,25 +91,23 @@ class Zones(Rows):
         known, self._confirmed = self._confirmed, confirmed
         return confirmed != known
 
-    def _settle(self, time: float, differs: Bools, shown: Bools) -> bool:
+    def _settle(self, time: float, differs: Bools, objects: Objects) -> bool:
         """Let those in or out that have been on the other side for long enough; tell whether any were."""
-        rows = self.rows
+        rows, since, agrees = self.rows, self.rows["since"], ~differs
+        if not objects.all_shown:
+            shown = objects.rows["shown"][:, None]
+            differs, agrees = differs & shown, agrees & shown
         # A difference keeps its age while its object is not seen, and loses it once that is seen without.
-        since = np.where(differs, np.minimum(rows["since"], time), np.where(shown, np.inf, rows["since"]))
+        np.minimum(since, time, out=since, where=differs)
+        np.copyto(since, np.inf, where=agrees)
         flips = differs & (time - since >= self._inertia)
         flipped = bool(np.count_nonzero(flips))
         if flipped:
             rows["inside"] ^= flips
             rows["stay"][flips] = np.where(rows["inside"], since, np.inf)[flips]
             since[flips] = np.inf
-        rows["since"] = since
         self._waiting = bool(np.count_nonzero(np.isfinite(since)))
         return flipped
-
-    @property
-    def occupied(self) -> Bools:
-        """Which confirmed objects `(n,)` are in some zone."""
-        return np.asarray(self.rows["present"].any(axis=1))
 
     def of(self, row: int) -> tuple[str, ...]:
         """Return the zones that the object of a row is in."""
@@ -136,6 +133,12 @@ class Zones(Rows):
         for index, shape in self._shapes:
             holds[:, index] &= shape.passes(class_id, boxes, frame_aspect)
         return holds
+
+
+def heights_of(anchors: Sequence[str]) -> tuple[float, ...]:
+    """Return how far down the box each part of a section has its anchor; one value where all have the same."""
+    heights = tuple(HEIGHTS[anchor] for anchor in anchors)
+    return heights[:1] if len(set(heights)) == 1 else heights
 
 
 def wanted(camera: str, key: str, classes: Mapping[str, Sequence[str] | None], model: Model) -> Bools:
