@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _NO_PAIR = -1
 _FEW = 32
-"""Pairs up to which plain Python sees faster than numpy that none rules another out."""
+"""Pairs up to which plain Python sees faster than numpy which of them rule others out."""
 
 
 def match(row: Indices, column: Indices, weight: Float64) -> NDArray[np.intp]:
@@ -29,9 +29,8 @@ def match(row: Indices, column: Indices, weight: Float64) -> NDArray[np.intp]:
     Pair `i` may join `row[i]` with `column[i]` for `weight[i]` > 0; no pair is given twice. Among equal
     matchings the choice depends on the order of the pairs alone.
     """
-    count = len(row)
-    if count <= _FEW and len(set(row.tolist())) == count and len(set(column.tolist())) == count:
-        return np.arange(count)
+    if len(row) <= _FEW:
+        return _match_few(row, column, weight)
     alone = (np.bincount(row)[row] == 1) & (np.bincount(column)[column] == 1)
     if np.count_nonzero(alone) == len(alone):
         return np.arange(len(row))
@@ -48,6 +47,17 @@ def match(row: Indices, column: Indices, weight: Float64) -> NDArray[np.intp]:
         taken = np.isin(r, r[sure]) | np.isin(c, c[sure])
         open_pairs = open_pairs[~taken]
     return np.sort(np.concatenate(chosen))
+
+
+def _match_few(row: Indices, column: Indices, weight: Float64) -> NDArray[np.intp]:
+    """Do the same for few pairs: next to none rules another out, and the solver gets those that do."""
+    count, rows, columns = len(row), row.tolist(), column.tolist()
+    if len(set(rows)) == count and len(set(columns)) == count:
+        return np.arange(count)
+    knot = [at for at in range(count) if rows.count(rows[at]) > 1 or columns.count(columns[at]) > 1]
+    chosen = set(range(count)).difference(knot)
+    chosen.update(knot[at] for at in _solve(row[knot], column[knot], weight[knot]))
+    return np.array(sorted(chosen), np.intp)
 
 
 def _best_rival(vertex: Indices, weight: Float64) -> Float64:

@@ -91,7 +91,8 @@ class _Pairs:
 
 def associate(known: Known, seen: Candidates, least: Float64, settings: TrackerSettings) -> Rows:
     """Return for each track the row in `seen` of its detection, or `NONE`."""
-    given = np.full(len(known.camera), NONE, np.intp)
+    given = np.empty(len(known.camera), np.intp)
+    given.fill(NONE)
     if not len(given) or not len(seen):
         return given
     possible = _class_consistent(_near(known, seen, len(least), settings), known, seen, settings)

@@ -88,8 +88,8 @@ class Lines(Rows):
         points = objects.anchors(self._heights)
         distance = self._distance(points)
         sign = np.where(distance >= 0, 1.0, -1.0)
-        if objects.all_shown and not self._unclear and not np.count_nonzero(rows["sign"] != sign):
-            rows["point"] = points  # everybody is clearly where he was: nothing else changes
+        if not self._unclear and not np.count_nonzero(rows["sign"] != sign):
+            rows["point"] = points  # all are clearly where they were, and who is not shown has not moved
             return ()
         shown: Bools | Literal[True] = objects.all_shown or objects.rows["shown"][:, None]
         changed = rows["sign"] == -sign

@@ -35,11 +35,12 @@ class Rows:
     def grow(self, count: int) -> None:
         """Add rows for new objects."""
         for name, fresh in self._fresh.items():
-            self.rows[name] = np.concatenate([self.rows[name], np.repeat(fresh, count, axis=0)])
+            self.rows[name] = np.concatenate([self.rows[name], *[fresh] * count])
 
     def keep(self, kept: Bools) -> None:
         """Drop the rows `(n,)` of objects that are gone."""
-        self.rows = {name: column[kept] for name, column in self.rows.items()}
+        stay = kept.nonzero()[0]
+        self.rows = {name: column.take(stay, axis=0) for name, column in self.rows.items()}
 
 
 _COLUMNS: Final = [

@@ -37,8 +37,12 @@ class BestViews(Rows):
     """The quality, 0 to 1, of every object's best view so far."""
 
     def __init__(self) -> None:
-        # `tried` is what the latest view that was tried promised, not less than `quality`; it holds `until`.
-        super().__init__(np.zeros(1, [("quality", "f8"), ("tried", "f8"), ("until", "f8")]))
+        # What a view has to promise for it to be tried, which goes down to what would be better `at` a time.
+        fresh = np.zeros(1, [("quality", "f8"), ("needed", "f8"), ("at", "f8")])
+        fresh["at"] = np.inf
+        super().__init__(fresh)
+        self._next = np.inf
+        """The first of those times."""
 
     def update(
         self, time: float, objects: Objects, scale: Floats, sharpness: Sharpness | None
@@ -48,9 +52,10 @@ class BestViews(Rows):
         `sharpness` is asked only of those whose view would be the best if it were sharp.
         """
         of, mine = objects.rows, self.rows
+        if time >= self._next:
+            self._lower(time)
         promise = of["confidence"] * np.sqrt(np.minimum(of["area"] / _LARGE, 1))
-        needed = _BETTER * np.where(time < mine["until"], mine["tried"], mine["quality"])
-        promising = (promise > needed) & of["shown"] & of["confirmed"]
+        promising = (promise > mine["needed"]) & of["shown"] & of["confirmed"]
         if not np.count_nonzero(promising):
             return ()
         rows = []
@@ -58,15 +63,27 @@ class BestViews(Rows):
             worth, there = float(promise[row]), of["box"][row].tolist()
             if min(there) < _EDGE or max(there) > 1 - _EDGE:
                 worth *= _CUT_OFF
-            if worth > needed[row]:
-                mine["tried"][row] = worth
-                mine["until"][row] = time + max(_AGAIN, time - of["first"][row])
+            if worth > mine["needed"][row]:
+                self._raise(row, worth, time + max(_AGAIN, time - float(of["first"][row])))
                 if sharpness is not None:
                     worth *= (1 + sharpness(pixels(of["box"][row], scale))) / 2
                 if worth > mine["quality"][row] * _BETTER:
                     mine["quality"][row] = worth
                     rows.append(row)
         return rows
+
+    def _raise(self, row: int, tried: float, until: float) -> None:
+        """Try no view of an object that promises no more than the one that is `tried` now."""
+        self.rows["needed"][row], self.rows["at"][row] = tried * _BETTER, until
+        self._next = min(self._next, until)
+
+    def _lower(self, time: float) -> None:
+        """Try what would be better than the best, of the objects for which it is time."""
+        rows = self.rows
+        due = rows["at"] <= time
+        np.copyto(rows["needed"], rows["quality"] * _BETTER, where=due)
+        rows["at"][due] = np.inf
+        self._next = rows["at"].min(initial=np.inf)
 
     def quality(self, row: int) -> float:
         """Return the quality of an object's best view."""

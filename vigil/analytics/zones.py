@@ -136,7 +136,7 @@ class Zones(Rows):
 
 
 def heights_of(anchors: Sequence[str]) -> tuple[float, ...]:
-    """Return how far down the box each part of a section has its anchor; one value where all have the same."""
+    """Return how far down the box the anchor of each part of a section lies, once if all have the same."""
     heights = tuple(HEIGHTS[anchor] for anchor in anchors)
     return heights[:1] if len(set(heights)) == 1 else heights
 
