@@ -226,6 +226,10 @@ class CameraIntroduced:
         """Return the same as a result has it."""
         return replace(self, counts=result.counts, zones=result.zones, totals=result.totals)
 
+    def says(self, result: Result) -> bool:
+        """Tell whether a result changes nothing: then its counts are the very same objects."""
+        return result.counts is self.counts and result.zones is self.zones and result.totals is self.totals
+
     def fits(self, result: Result) -> bool:
         """Tell whether a result reports just this, and is none of before the camera was retuned."""
         return (

@@ -101,7 +101,7 @@ class Native:
     def _counted(self, result: Result) -> Iterator[Message]:
         """Tell what a result changed of a camera's counts; what it left alone is the very same object."""
         camera, known = result.camera, self._known.get(result.camera)
-        if known is None or camera not in self._live or not known.fits(result):
+        if known is None or camera not in self._live or known.says(result) or not known.fits(result):
             return
         if result.counts is not known.counts:
             yield from self._messages.objects(camera, result.counts)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.support.fakes import MODEL, boxes, frame
-from vigil.core.types import UNTRACKED, Detections, topic_label
+from vigil.core.events import Totals
+from vigil.core.types import UNTRACKED, CameraIntroduced, Detections, Result, topic_label
 
 
 def test_no_detections_have_shapes_and_types() -> None:
@@ -57,3 +58,16 @@ def test_model_knows_the_ids_of_labels() -> None:
 def test_topic_label_has_no_spaces_or_slashes(name: str, label: str) -> None:
     """A class name fits into one level of a topic."""
     assert topic_label(name) == label
+
+
+def test_a_camera_says_what_a_result_has_until_it_counts_anew() -> None:
+    """What did not change is the very same object; equal counts that were made anew may have changed."""
+    seen = Result("drive", 1, 0.0, 640, 480, MODEL, Detections.empty(), {"person": 1}, zones={"gate": {}})
+    said = CameraIntroduced("drive", {"person": 0}).with_counts_of(seen)
+    assert said.says(seen)
+    for anew in (
+        dataclasses.replace(seen, counts={"person": 1}),
+        dataclasses.replace(seen, zones={"gate": {}}),
+        dataclasses.replace(seen, totals=Totals()),
+    ):
+        assert not said.says(anew)

@@ -1,0 +1,174 @@
+"""Publishing as vigil does it, to a broker that thanks for everything and keeps nothing.
+
+The real bus, dialect, publisher and session, in an event loop of their own; what the broker does is not
+counted, what the session's network thread does is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from vigil.aio.bus import Bus
+from vigil.config.model import MqttConfig
+from vigil.core.types import MAIN_MODEL, CameraHealth, CameraIntroduced, CameraState, Loaded
+from vigil.sinks.messages import Messages
+from vigil.sinks.native import Native
+from vigil.sinks.publisher import MqttPublisher
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+
+    from vigil.analytics.scene import SceneResult
+    from vigil.core.types import BusMessage, Result
+    from vigil.metrics import Metrics
+    from vigil.sinks.dialect import Message
+
+_CONNECT, _PUBLISH, _SUBSCRIBE = 0x10, 0x30, 0x80
+_NETWORK_THREAD = "paho-mqtt-client"
+_TURN = 0.0005
+"""Seconds that the network thread gets after each frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """CPU nanoseconds that messages took: to be put into words, and all the rest until they are sent."""
+
+    encode: int
+    publish: int
+
+
+class Publishing:
+    """A publisher that is connected."""
+
+    def __init__(self, bus: Bus[BusMessage], dialect: _TimedNative, broker: NullBroker) -> None:
+        self._bus = bus
+        self._dialect = dialect
+        self._broker = broker
+        [thread] = [each for each in threading.enumerate() if each.name.startswith(_NETWORK_THREAD)]
+        self._clock = time.pthread_getcpuclockid(thread.ident or 0)
+        self._sent = time.clock_gettime_ns(self._clock)
+
+    @property
+    def arrived(self) -> int:
+        """How many messages the broker was sent."""
+        return self._broker.arrived
+
+    async def publish(self, messages: Sequence[BusMessage]) -> Spent:
+        """Hand messages over as a worker does, and wait until they are sent."""
+        self._dialect.spent = 0
+        begun = time.thread_time_ns()
+        self._bus.publish_threadsafe(messages)
+        for _ in range(2):  # the bus takes them from the thread, the publisher from the bus
+            await asyncio.sleep(0)
+        handed_over = time.thread_time_ns() - begun - self._dialect.spent
+        await asyncio.sleep(_TURN)
+        before, self._sent = self._sent, time.clock_gettime_ns(self._clock)
+        return Spent(self._dialect.spent, handed_over + self._sent - before)
+
+
+class _TimedNative(Native):
+    """vigil's own topics, and how long it took to fill them."""
+
+    spent = 0
+
+    def take(self, message: BusMessage) -> Iterable[Message]:
+        """Do as it does."""
+        begun = time.thread_time_ns()
+        said = super().take(message)
+        self.spent += time.thread_time_ns() - begun
+        return said
+
+    def frame(self, result: Result) -> Iterable[Message]:
+        """Do as it does."""
+        begun = time.thread_time_ns()
+        said = super().frame(result)
+        self.spent += time.thread_time_ns() - begun
+        return said
+
+
+@asynccontextmanager
+async def publishing(cameras: Mapping[str, SceneResult], metrics: Metrics) -> AsyncIterator[Publishing]:
+    """Publish for these cameras, which are live and report what these results have."""
+    bus: Bus[BusMessage] = Bus()
+    with NullBroker() as broker, bus.subscription("mqtt") as subscription:
+        messages = Messages("vigil", {MAIN_MODEL: Loaded("null", "null", "a bench")})
+        will, dialect = messages.daemon_status(online=False), _TimedNative(messages)
+        publisher = MqttPublisher(
+            MqttConfig(), broker.address, will, [dialect], subscription, metrics, lambda _command: None
+        )
+        running = asyncio.create_task(publisher.run(), name="mqtt")
+        for name, state in cameras.items():
+            introduced = CameraIntroduced(name, state.counts, state.zones, state.totals)
+            bus.publish([introduced, CameraHealth(name, CameraState.LIVE)])
+        await broker.greeted()
+        yield Publishing(bus, dialect, broker)
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+class NullBroker:
+    """Accepts one client on a free port of this machine, acknowledges what it says, and forgets it."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address: tuple[str, int] = self._listener.getsockname()
+        self.arrived = 0
+        self._thread = threading.Thread(target=self._serve, name="null-broker", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._listener.close()
+        self._thread.join(1)
+
+    async def greeted(self) -> None:
+        """Wait until a client is connected and has said something."""
+        while not self.arrived:  # noqa: ASYNC110 -- a thread counts them, once in a bench
+            await asyncio.sleep(0.01)
+
+    def _serve(self) -> None:
+        with suppress(OSError, EOFError):
+            client, _address = self._listener.accept()
+            with client, client.makefile("rb") as said:
+                while True:
+                    kind, body = _packet(said.read)
+                    client.sendall(self._answer(kind, body))
+
+    def _answer(self, kind: int, body: bytes) -> bytes:
+        """Return what MQTT 3.1.1 has for an answer, nothing to a message that wants none."""
+        if kind & 0xF0 == _CONNECT:
+            return b"\x20\x02\x00\x00"
+        if kind & 0xF0 == _SUBSCRIBE:
+            return b"\x90\x03" + body[:2] + b"\x01"
+        if kind & 0xF0 != _PUBLISH:
+            return b""
+        self.arrived += 1
+        topic = int.from_bytes(body[:2])
+        return b"\x40\x02" + body[2 + topic : 4 + topic] if kind & 0x06 else b""
+
+
+def _packet(read: Callable[[int], bytes]) -> tuple[int, bytes]:
+    """Return the next packet's first byte and what follows its length; raises `EOFError` at the end."""
+    kind = _byte(read)
+    length = shift = 0
+    while True:
+        digit = _byte(read)
+        length |= (digit & 0x7F) << shift
+        shift += 7
+        if digit < 0x80:  # noqa: PLR2004 -- the last byte of a length
+            return kind, read(length)
+
+
+def _byte(read: Callable[[int], bytes]) -> int:
+    if not (byte := read(1)):
+        raise EOFError
+    return byte[0]
