@@ -171,8 +171,8 @@ class _Bench:
         states = {name: pipeline.state for name, pipeline in self._pipelines.items()}
         async with publishing(states, self._metrics) as outlet:
             for number in range(frames):
-                for camera in range(len(self._names)):
-                    await self._published(outlet, self.one(camera, number))
+                for messages in [self.one(camera, number) for camera in range(len(self._names))]:
+                    await self._published(outlet, messages)
                 tick()
 
     def one(self, camera: int, number: int) -> list[BusMessage]:
