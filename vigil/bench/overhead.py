@@ -24,6 +24,7 @@ from vigil.analytics.tracker import Tracker
 from vigil.bench.motion import measure_motion
 from vigil.bench.publishing import publishing
 from vigil.bench.tracking import measure_tracker
+from vigil.bench.walkers import CLASSES, HEIGHT, SHAPE, WIDTH, Answers, Output, Picture
 from vigil.config.analytics import LineConfig, TrackingConfig, ZoneConfig
 from vigil.config.model import DetectConfig
 from vigil.core.types import MAIN_MODEL, Frame, Model
@@ -35,20 +36,14 @@ from vigil.metrics import Metrics
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
     from vigil.bench.publishing import Publishing
-    from vigil.core.types import BusMessage, Detections, Float32, UInt8
+    from vigil.core.types import BusMessage, Detections
 
 STAGES = ("schedule", "head", "filter", "tracker", "scene", "encode", "publish")
-_SHAPE, _ANCHORS, _CLASSES = (384, 640), 5040, 80
-_WIDTH, _HEIGHT = 1920, 1080
 _PACE = 0.2
 _SECOND = 5
 """Frames of a camera in a second; the first one is warming up."""
-_GRAIN = 8
-"""Pixels of the picture's texture, which makes it as sharp as pictures of people are."""
-_MODEL = Model("null", tuple(f"class {number}" for number in range(_CLASSES)), stride=32, size=640)
+_MODEL = Model("null", tuple(f"class {number}" for number in range(CLASSES)), stride=32, size=640)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,31 +101,6 @@ class _Stopwatch:
         )
 
 
-class _Picture:
-    """A frame of a texture that nobody scales."""
-
-    width, height = _WIDTH, _HEIGHT
-
-    def __init__(self) -> None:
-        rng = np.random.default_rng(0)
-        grains = rng.integers(0, 256, (_HEIGHT // _GRAIN, _WIDTH // _GRAIN))
-        fine = grains.repeat(_GRAIN, axis=0).repeat(_GRAIN, axis=1)
-        for axis in (0, 1):
-            fine = (fine + np.roll(fine, 1, axis) + np.roll(fine, 2, axis)) // 3
-        self._luma = fine.astype(np.uint8)
-
-    def write_rgb(self, out: Float32) -> None:
-        """Leave everything as it is."""
-
-    def luma(self, stride: int) -> UInt8:
-        """Return the texture."""
-        return self._luma[::stride, ::stride]
-
-    def to_bgr(self) -> UInt8:
-        """Return the texture."""
-        return np.stack([self._luma] * 3, axis=2)
-
-
 def measure_overhead(
     cameras: int = 16, objects: int = 10, seconds: int = 12, tick: Callable[[], None] = lambda: None
 ) -> Overhead:
@@ -154,13 +124,13 @@ class _Bench:
         self._watch = watch
         self._head = RawHead(0.7)
         self._floors = np.array([0.1], np.float32)
-        self._schedule = Schedule(lambda _model, _width, _height: _SHAPE)
-        self._placement = place(_WIDTH, _HEIGHT, _SHAPE)
+        self._schedule = Schedule(lambda _model, _width, _height: SHAPE)
+        self._placement = place(WIDTH, HEIGHT, SHAPE)
         self._tracker = Tracker()
-        self._picture = _Picture()
+        self._picture = Picture()
         self._names = [f"camera_{number}" for number in range(cameras)]
-        output = _Output()
-        self._answers = [_Answers(objects, seed, output) for seed in range(cameras)]
+        output = Output()
+        self._answers = [Answers(objects, seed, output) for seed in range(cameras)]
         self._metrics = Metrics()
         self._pipelines = {name: _pipeline(name, self._metrics) for name in self._names}
         for name in self._names:
@@ -187,8 +157,8 @@ class _Bench:
             self._schedule.done(batch, 0.001)
         self._metrics.inferred(1, 0.001, [frame.camera])
         watch.stop("schedule")
-        [found] = self._head.decode([output], self._floors, _SHAPE)
-        found.xyxy[:] = to_frame(found.xyxy, self._placement, _WIDTH, _HEIGHT)
+        [found] = self._head.decode([output], self._floors, SHAPE)
+        found.xyxy[:] = to_frame(found.xyxy, self._placement, WIDTH, HEIGHT)
         watch.stop("head")
         return self._told(self._pipelines[frame.camera], frame, found)
 
@@ -207,45 +177,6 @@ class _Bench:
         spent = await outlet.publish(messages)
         self._watch.note("encode", spent.encode)
         self._watch.note("publish", spent.publish)
-
-
-class _Output:
-    """The memory `(1, 4 + classes, anchors)` that an engine writes every answer to: near at hand."""
-
-    def __init__(self) -> None:
-        rng = np.random.default_rng(0)
-        self._noise = np.zeros((1, 4 + _CLASSES, _ANCHORS), np.float32)
-        self._noise[0, :2] = rng.uniform(0, _SHAPE[1], (2, _ANCHORS))
-        self._noise[0, 2:4] = 8
-        self._noise[0, 4:] = rng.uniform(0, 0.02, (_CLASSES, _ANCHORS))
-        self._now = self._noise.copy()
-        self._anchors: NDArray[np.intp] = np.empty(0, np.intp)
-
-    def answer(self, anchors: NDArray[np.intp], columns: Float32) -> Float32:
-        """Return an answer with these columns `(n, 4 + classes)`; valid until the next one."""
-        self._now[0, :, self._anchors] = self._noise[0, :, self._anchors]
-        self._now[0, :, anchors] = columns
-        self._anchors = anchors
-        return self._now
-
-
-class _Answers:
-    """What an engine answers to a camera that sees people walk."""
-
-    def __init__(self, objects: int, seed: int, output: _Output) -> None:
-        rng = np.random.default_rng(seed)
-        self._output = output
-        self._columns = rng.uniform(0, 0.02, (objects, 4 + _CLASSES)).astype(np.float32)
-        self._anchors = rng.choice(_ANCHORS, objects, replace=False)
-        self._start = rng.uniform(0, (_SHAPE[1], _SHAPE[0]), (objects, 2))
-        self._velocity = rng.normal(0, 12, (objects, 2))
-        self._columns[:, 2:4] = rng.uniform((14, 30), (30, 72), (objects, 2))
-        self._columns[:, 4] = rng.uniform(0.55, 0.9, objects)
-
-    def at(self, now: float) -> Float32:
-        """Return the output at a time in seconds; valid until the next call of any camera's."""
-        self._columns[:, :2] = (self._start + self._velocity * now) % (_SHAPE[1], _SHAPE[0])
-        return self._output.answer(self._anchors, self._columns)
 
 
 def _pipeline(name: str, metrics: Metrics) -> CameraPipeline:
