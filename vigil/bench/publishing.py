@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vigil.sinks.dialect import Message
 
 _CONNECT, _PUBLISH, _SUBSCRIBE = 0x10, 0x30, 0x80
-_NETWORK_THREAD = "paho-mqtt-client"
+_NETWORK_THREAD = "mqtt-network"
 _TURN = 0.0005
 """Seconds that the network thread gets after each frame."""
 

@@ -97,6 +97,7 @@ class EmbeddedBroker:
         self._users = users or {}
         self._retained = retained
         self._process: asyncio.subprocess.Process | None = None
+        self._listening = asyncio.Lock()  # to what the process says: one at a time
 
     @property
     def pid(self) -> int:
@@ -117,7 +118,7 @@ class EmbeddedBroker:
                 raise BrokerDiedError(str(error)) from error
         process = self._process
         async with asyncio.TaskGroup() as group:
-            group.create_task(_relay(process), name="broker-log")
+            group.create_task(self._relay(process), name="broker-log")
             status = await process.wait()
         self._process = None
         raise BrokerDiedError(f"the embedded broker ended with status {status}")
@@ -131,10 +132,26 @@ class EmbeddedBroker:
         process.stdin.close()
         try:
             async with asyncio.timeout(_STOP_TIMEOUT):
-                await process.communicate()  # to the end of its pipes, which would be left open otherwise
+                await self._end_of(process)
         except TimeoutError:
             process.kill()
-            await process.communicate()
+            await self._end_of(process)
+
+    async def _end_of(self, process: asyncio.subprocess.Process) -> None:
+        """Wait until the process has ended, and its pipes with it, which would be left open otherwise."""
+        assert process.stdout is not None  # noqa: S101 -- a pipe was asked for
+        assert process.stderr is not None  # noqa: S101 -- as above
+        await process.wait()
+        await process.stdout.read()
+        async with self._listening:
+            await process.stderr.read()
+
+    async def _relay(self, process: asyncio.subprocess.Process) -> None:
+        """Log what the process has to say."""
+        assert process.stderr is not None  # noqa: S101 -- a pipe was asked for
+        async with self._listening:
+            async for line in process.stderr:
+                log.warning("embedded broker: %s", line.decode(errors="replace").rstrip())
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
@@ -165,10 +182,3 @@ class EmbeddedBroker:
         users = {**self._users, self.login.username: self.login.password}
         kept = None if self._retained is None else str(self._retained.absolute())
         return Orders(self._host, self.port, users, anonymous=not self._users, retained=kept)
-
-
-async def _relay(process: asyncio.subprocess.Process) -> None:
-    """Log what the process has to say."""
-    assert process.stderr is not None  # noqa: S101 -- a pipe was asked for
-    async for line in process.stderr:
-        log.warning("embedded broker: %s", line.decode(errors="replace").rstrip())
