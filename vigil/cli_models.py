@@ -210,6 +210,51 @@ def mqtt(
     out.print(table)
 
 
+@bench.command()
+def packing(
+    clips: Annotated[list[Path], typer.Argument(help="Recordings.", exists=True, dir_okay=False)],
+    *,
+    cameras: Annotated[int, typer.Option(min=1, help="How many see each recording.")] = 8,
+    fps: Annotated[float, typer.Option(min=1, max=10, help="Frames looked at per second.")] = 5,
+    seconds: Annotated[float, typer.Option(min=2, help="How much of the recording.")] = 20,
+    model: Annotated[str, typer.Option(help="A name of the model store, or a file of weights.")] = "yolo11n",
+    shape: Annotated[
+        tuple[int, int] | None, typer.Option(help="Height and width of the input; else the daemon's.")
+    ] = None,
+    shift: Annotated[
+        tuple[int, int] | None,
+        typer.Option(
+            help="Compare with whole frames so many pixels to the right and down, not with regions."
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Write the canvas with the most regions here, as a PNG.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what packing regions of many cameras would gain and miss; nothing of the daemon uses it yet."""
+    from vigil.bench.packing import Case, Fullest, measure_packing  # noqa: PLC0415 -- as in `engine`
+    from vigil.inference.service import open_service  # noqa: PLC0415 -- as above
+
+    log.set_up(LogConfig(level="error"))
+    detector = open_service(_weights(model), ModelConfig(name=model), _cache()).detector
+    figures, fullest = [], Fullest()
+    for clip in clips:
+        with frame_bar(clip.name) as tick:
+            case = Case(clip, cameras, fps, seconds, shape, shift)
+            figures.append(measure_packing(detector, case, tick=tick, on_canvas=fullest.take).as_dict())
+    if picture is not None:
+        picture.write_bytes(fullest.png)
+    if as_json:
+        out.print_json(data=figures)
+        return
+    table = Table("clip", "frames/inference", "recall", "precision", "IDF1", box=None, header_style="bold")
+    for each in figures:
+        keys = ("clip", "camera_frames_per_inference", "recall", "precision", "idf1")
+        table.add_row(*(str(each[key]) for key in keys))
+    out.print(table)
+
+
 def exported_text(made: Exported) -> str:
     """Return what was made and how it measured up, in words."""
     if made.agreement is None:

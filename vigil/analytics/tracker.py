@@ -16,7 +16,7 @@ import numpy as np
 from vigil.analytics import kalman
 from vigil.analytics.association import NONE, CameraSettings, Known, TrackerSettings, associate, newcomers
 from vigil.analytics.candidates import gather
-from vigil.analytics.tracks import NOTHING, Tracks
+from vigil.analytics.tracks import NOTHING, Prediction, Tracks
 from vigil.analytics.tracktable import TrackTable
 
 if TYPE_CHECKING:
@@ -119,6 +119,19 @@ class Tracker:
             _keep(batch, rows, ends)
             self._table.give_back(dead)  # not before all went well: a batch that fails is tried again
             return self._told(rows, np.concatenate((seen.index, _NO_DETECTION))[given], ends)
+
+    def predict(self, camera: str, now: float) -> Prediction:
+        """Return where a camera's tracks should be at `now`; nothing changes."""
+        with self._lock:
+            known = self._cameras.get(camera)
+            rows = np.empty(0, np.intp) if known is None else known.rows
+            seconds = 0.0 if known is None else max(0.0, now - known.seen_at)
+            state = self._table.state.take(rows, axis=2)
+        kalman.predict(state, np.full(len(rows), seconds))
+        box = state[kalman.POSITION].T
+        half = box[:, 2:] * 0.5
+        xyxy = np.concatenate([box[:, :2] - half, box[:, :2] + half], axis=1)
+        return Prediction(xyxy, np.sqrt(state[kalman.SPREAD].T))
 
     def forget(self, camera: str) -> None:
         """Drop a camera's tracks: it was away."""

@@ -70,3 +70,13 @@ NOTHING: Final = Tracks(
     detection=np.empty(0, np.int32),
 )
 """No tracks at all."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """Where a camera's tracks should be at a time, one row per track, in the order of its latest `Tracks`."""
+
+    xyxy: NDArray[np.float64]
+    """`(n, 4)` in frame pixels."""
+    spread: NDArray[np.float64]
+    """`(n, 4)` standard deviations of the centre and the sides."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from vigil.core.types import Detections, Image
+    from vigil.core.types import Detections, Float32, Image
     from vigil.inference.engine import Engine
     from vigil.inference.schedule import Shape
 
@@ -75,10 +75,15 @@ class Detector:
     ) -> list[Detections]:
         """Return per image the boxes over its confidence floor, in its own pixels, best first."""
         batch, placements = letterbox.fill(images, shape)
-        found = self._head.decode(self.engine.run(batch), np.asarray(floors, np.float32), shape)
+        found = self.detect_inputs(batch, floors)
         for image, placement, detections in zip(images, placements, found, strict=True):
             detections.xyxy[:] = to_frame(detections.xyxy, placement, image.width, image.height)
         return found
+
+    def detect_inputs(self, batch: Float32, floors: Sequence[float]) -> list[Detections]:
+        """Return the boxes of inputs `(n, 3, h, w)` that are prepared already, in pixels of the input."""
+        height, width = batch.shape[2:]
+        return self._head.decode(self.engine.run(batch), np.asarray(floors, np.float32), (height, width))
 
     def warm_up(self) -> None:
         """Run one empty batch, so that the first camera does not pay for lazy initialisation."""

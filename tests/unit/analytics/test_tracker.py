@@ -346,3 +346,18 @@ def test_many_threads_share_the_tracker() -> None:
     for thread in threads:
         thread.join()
     assert sorted(id_ for each in ids.values() for id_ in each) == list(range(32))
+
+
+def test_prediction_moves_on_and_changes_nothing() -> None:
+    """Where a walker should be a second later is further on and less sure; asking does not move its track."""
+    tracker = Tracker()
+    for number in range(6):
+        box = np.array([[number * 10, 0, number * 10 + 40, 100]], np.float32)
+        found = Detections.untracked(box, np.ones(1, np.float32), np.zeros(1, np.int32))
+        (tracks,) = tracker.update(["a"], [number / 10], [found])
+    soon, late = tracker.predict("a", 0.5), tracker.predict("a", 1.5)
+    assert soon.xyxy == pytest.approx(tracks.xyxy, abs=1e-3)
+    assert late.xyxy[0, 0] > soon.xyxy[0, 0] + 50
+    assert (late.spread > soon.spread).all()
+    assert tracker.predict("a", 0.5).xyxy.tolist() == soon.xyxy.tolist()
+    assert tracker.predict("unknown", 0.5).xyxy.shape == (0, 4)

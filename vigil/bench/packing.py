@@ -1,0 +1,430 @@
+"""What packed inference would gain, and what it would miss, on a recording taken for many cameras.
+
+Each camera sees the recording from another offset. The frames whose turn it is are looked at twice: whole,
+which is the reference, and as regions that share canvases with those of the other cameras; tracker, events
+and lines follow each way of looking on its own. As in a saturated loop, a canvas is run when the next region
+finds no room, or when a camera on it is due again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vigil.analytics.filters import LOW, class_filter
+from vigil.analytics.motion import MotionDetector, stride_of
+from vigil.analytics.pipeline import CameraPipeline
+from vigil.analytics.scene import Rules
+from vigil.analytics.tracker import Tracker
+from vigil.bench.alike import Likeness
+from vigil.config.analytics import LineConfig, TrackingConfig
+from vigil.config.model import DetectConfig
+from vigil.core.events import Crossings, EventType
+from vigil.core.types import Detections, Frame
+from vigil.inference.attention import Attention, AttentionSettings, Interest
+from vigil.inference.composite import Placed, back, paint, picture
+from vigil.inference.letterbox import place
+from vigil.inference.packing import Canvas, Spot
+from vigil.metrics import Metrics
+from vigil.offline import pictures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from vigil.analytics.tracks import Tracks
+    from vigil.core.geometry import Bools
+    from vigil.core.types import Float32, Image
+    from vigil.inference.attention import Plan
+    from vigil.inference.detector import Detector
+    from vigil.inference.regions import Region
+    from vigil.inference.schedule import Shape
+
+_LOOKS = 10
+"""Looks for motion per second."""
+_SETTLED_HITS = 5
+"""Detections from which on a track's speed is believed."""
+_GREY = 114 / 255
+_CONFIDENCE = 0.5
+_LINES = {
+    "across": LineConfig.model_validate({"from": [0.5, 0.0], "to": [0.5, 1.0]}),
+    "along": LineConfig.model_validate({"from": [0.0, 0.5], "to": [1.0, 0.5]}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is measured: a recording, how many cameras see it, for how long, and how often each is looked at.
+
+    Without a `shape` the model's input is what the daemon would take. A `shift` measures no packing but whole
+    frames that lie so many pixels beside where they would: how much of a difference means nothing.
+    """
+
+    path: Path
+    cameras: int = 8
+    fps: float = 5.0
+    seconds: float = 20.0
+    shape: Shape | None = None
+    shift: tuple[int, int] | None = None
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a run counted."""
+
+    frames: int = 0
+    whole: int = 0
+    starting: int = 0
+    """Whole frames of the first second of a camera, once per connection."""
+    unlooked: int = 0
+    """Frames that needed no look at all."""
+    canvases: int = 0
+    regions: int = 0
+    cells: float = 0.0
+    """Canvases' worth of cells that were taken."""
+    cut: int = 0
+    cpu: float = 0.0
+    """CPU seconds of deciding, packing and mapping back."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackingFigures:
+    """A case and what came of it; see `Likeness` for the comparison with whole frames."""
+
+    case: Case
+    counts: Counts
+    likeness: Likeness
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the figures for JSON."""
+        counts, case = self.counts, self.case
+        looks = counts.canvases + counts.whole
+        return {
+            "clip": case.path.name,
+            "cameras": case.cameras,
+            "fps": case.fps,
+            "seconds": case.seconds,
+            "camera_frames_per_inference": round(counts.frames / max(looks, 1), 2),
+            "steady_camera_frames_per_inference": round(
+                (counts.frames - counts.starting) / max(looks - counts.starting, 1), 2
+            ),
+            "whole_share": round(counts.whole / counts.frames, 3),
+            "unlooked_share": round(counts.unlooked / counts.frames, 3),
+            "area_used": round(counts.cells / max(counts.canvases, 1), 3),
+            "regions_per_frame": round(counts.regions / max(counts.frames - counts.whole, 1), 2),
+            "boxes_cut": counts.cut,
+            "cpu_ms_per_frame": round(1e3 * counts.cpu / counts.frames, 3),
+            **self.likeness.as_dict(),
+        }
+
+
+def measure_packing(
+    detector: Detector,
+    case: Case,
+    settings: AttentionSettings | None = None,
+    tick: Callable[[], None] = lambda: None,
+    on_canvas: Callable[[Float32, Sequence[Placed]], None] = lambda _canvas, _placed: None,
+) -> PackingFigures:
+    """Run a case; `tick` is called ten times per second of it, `on_canvas` with each canvas that is run."""
+    return _Run(detector, case, settings or AttentionSettings(), on_canvas).run(tick)
+
+
+class Fullest:
+    """Keeps a picture of the canvas with the most regions."""
+
+    def __init__(self) -> None:
+        self.png = b""
+        self._regions = 0
+
+    def take(self, canvas: Float32, placed: Sequence[Placed]) -> None:
+        """Look at one more canvas."""
+        if len(placed) > self._regions:
+            self._regions, self.png = len(placed), picture(canvas, placed)
+
+
+@dataclass(slots=True, eq=False)
+class _Look:
+    """A camera's frame under way: its regions that are not placed yet, and what the others showed."""
+
+    camera: _Camera
+    frame: Frame
+    plan: Plan
+    whole: Float32
+    waiting: list[Region]
+    found: list[tuple[Detections, Bools]] = field(default_factory=list)
+
+
+class _Camera:
+    """One camera's feed, and what is known of its picture."""
+
+    def __init__(self, name: str, feed: Iterator[tuple[int, Image]], attention: Attention) -> None:
+        self.name = name
+        self.feed = feed
+        self.attention = attention
+        self.moving: list[Float32] = []
+        self.tracks: Tracks | None = None
+        self.reference = Detections.empty()
+        self._motion = MotionDetector()
+
+    def look(self, image: Image, now: float) -> None:
+        """Look for motion."""
+        boxes = self._motion.look(image.luma(stride_of(image.width, image.height)), now).boxes
+        self.moving.append(boxes * np.array([image.width, image.height] * 2, np.float32))
+
+    def interest(self, tracker: Tracker, now: float) -> Interest:
+        """Return what is of interest in its picture."""
+        predicted, tracks = tracker.predict(self.name, now), self.tracks
+        moving = np.concatenate(self.moving)
+        self.moving.clear()
+        if tracks is None or not len(tracks):
+            nothing = np.empty((0, 4))
+            return Interest(nothing, nothing, np.empty(0), np.empty(0, np.intp), np.empty(0), moving)
+        speed = np.hypot(tracks.velocity[:, 0], tracks.velocity[:, 1]).astype(np.float64)
+        speed[tracks.hits < _SETTLED_HITS] = np.inf
+        detection = tracks.detection.astype(np.intp)
+        return Interest(predicted.xyxy, predicted.spread, speed, detection, now - tracks.last_seen, moving)
+
+
+class _Side:
+    """What comes of one way of looking: tracks, events and line totals of all cameras."""
+
+    def __init__(self, detector: Detector, names: Sequence[str]) -> None:
+        self.tracker = Tracker()
+        self.begun: Counter[tuple[str, str]] = Counter()
+        self._pipelines = {}
+        bits = random.Random(0).getrandbits  # noqa: S311 -- ids of events that nobody sees
+        for name in names:
+            wanted = class_filter(name, DetectConfig(), _CONFIDENCE, detector.model)
+            rules = Rules(TrackingConfig(), {}, _LINES)
+            series = Metrics().add_camera(name)
+            pipeline = CameraPipeline(name, detector.model, wanted, rules, series, bits)
+            self._pipelines[name] = pipeline
+            self.tracker.set_camera(name, pipeline.tracker_settings)
+
+    def take(self, frame: Frame, found: Detections) -> tuple[Detections, Tracks]:
+        """Follow a frame; return what is reported of it, and its tracks."""
+        pipeline = self._pipelines[frame.camera]
+        admitted = pipeline.admit(frame, found)
+        (tracks,) = self.tracker.update([frame.camera], [frame.captured_at], [admitted])
+        result, scene = pipeline.result(frame, admitted, tracks)
+        self.begun.update(
+            (frame.camera, event.label) for event in scene.events if event.type is EventType.NEW
+        )
+        return result.detections, tracks
+
+    def crossings(self) -> dict[tuple[str, str, str], object]:
+        """Return the totals of every camera's lines by label."""
+        return {
+            (name, line, label): crossings
+            for name, pipeline in self._pipelines.items()
+            for line, labels in pipeline.state.totals.lines.items()
+            for label, crossings in labels.items()
+            if crossings != Crossings()
+        }
+
+
+class _Run:
+    """One case under way."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        case: Case,
+        settings: AttentionSettings,
+        on_canvas: Callable[[Float32, Sequence[Placed]], None],
+    ) -> None:
+        self._detector, self._case, self._settings, self._on_canvas = detector, case, settings, on_canvas
+        self._letterbox = detector.letterbox()
+        first, total, rate = _facts(case.path)
+        self._shape = case.shape or detector.shape_of(first.width, first.height)
+        self._place = place(first.width, first.height, self._shape)
+        step, ticks = round(rate / _LOOKS), int(case.seconds * _LOOKS)
+        spare = max(total // step - ticks, 0)
+        self._cameras = []
+        for number in range(case.cameras):
+            offset = step * (number * spare // max(case.cameras - 1, 1))
+            attention = Attention(settings, phase=number / case.cameras)
+            feed = _feed(case.path, offset, step, ticks)
+            self._cameras.append(_Camera(f"camera_{number}", feed, attention))
+        self._ticks = min(ticks, total // step)
+        names = [camera.name for camera in self._cameras]
+        self._reference, self._packed = _Side(detector, names), _Side(detector, names)
+        self._cells = settings.grid
+        self._canvas = self._new_canvas()
+        self._pixels = np.empty((1, 3, *self._shape), np.float32)
+        self._on: list[tuple[_Look, Placed]] = []
+        self._seen: dict[int, Detections] = {}
+        self._counts, self._likeness = Counts(), Likeness()
+
+    def run(self, tick: Callable[[], None]) -> PackingFigures:
+        """Go through the recording."""
+        every = round(_LOOKS / self._case.fps)
+        for number in range(self._ticks):
+            now = number / _LOOKS
+            looks = []
+            for turn, camera in enumerate(self._cameras):
+                index, image = next(camera.feed)
+                camera.look(image, now)
+                if (number + turn) % every == 0:
+                    looks.append(self._begin(camera, Frame(camera.name, index, now, now, image)))
+            self._pack([look for look in looks if look is not None and look.waiting])
+            tick()
+        self._run_canvas()
+        self._likeness.compare_events(self._reference.begun, self._packed.begun)
+        self._likeness.compare_lines(self._reference.crossings(), self._packed.crossings())
+        return PackingFigures(self._case, self._counts, self._likeness)
+
+    def _begin(self, camera: _Camera, frame: Frame) -> _Look | None:
+        """Decide what a frame is looked at for; whole frames and those that need no look are done with."""
+        if any(look.camera is camera for look, _ in self._on):
+            self._run_canvas()
+        counts, image = self._counts, frame.image
+        counts.frames += 1
+        whole = self._letterbox.fill([image], self._shape)[0][0].copy()
+        camera.reference = self._whole(frame.seq, whole, image)
+        if self._case.shift is not None:
+            counts.whole += 1
+            self._follow(camera, frame, self._shifted(image))
+            return None
+        start = time.thread_time()
+        interest = camera.interest(self._packed.tracker, frame.captured_at)
+        plan = camera.attention.plan(interest, frame.captured_at, self._place, self._shape)
+        counts.cpu += time.thread_time() - start
+        look = _Look(camera, frame, plan, whole, list(plan.regions or ()))
+        counts.regions += len(look.waiting)
+        if plan.regions is None:
+            counts.whole += 1
+            counts.starting += plan.why == "start"
+            self._done(look, _copy(camera.reference), np.zeros((len(camera.reference), 4), np.bool_))
+        elif not plan.regions:
+            counts.unlooked += 1
+            self._done(look, Detections.empty(), np.empty((0, 4), np.bool_))
+        return look
+
+    def _pack(self, looks: Sequence[_Look]) -> None:
+        """Place all regions of these frames, tallest first; what finds no room waits for the next canvas."""
+        left = list(looks)
+        while left:
+            start = time.thread_time()
+            waiting = [(region, look) for look in left for region in look.waiting]
+            waiting.sort(key=lambda each: (-each[0].height, -each[0].width))
+            for region, look in waiting:
+                spot = self._spot(region)
+                if spot is not None:
+                    look.waiting.remove(region)
+                    placed = Placed(region, spot.left * self._cells, spot.top * self._cells)
+                    self._on.append((look, placed))
+            self._counts.cpu += time.thread_time() - start
+            left = [look for look in left if look.waiting]
+            if left:
+                self._run_canvas()
+
+    def _spot(self, region: Region) -> Spot | None:
+        cells = self._cells
+        origin = Spot(region.left // cells, region.top // cells) if region.full_scale else None
+        return self._canvas.place(region.width // cells, region.height // cells, origin)
+
+    def _run_canvas(self) -> None:
+        """Infer the canvas, and finish the frames that wait for nothing else."""
+        if not self._on:
+            return
+        on, self._on = self._on, []
+        counts = self._counts
+        counts.canvases += 1
+        counts.cells += self._canvas.used / (self._canvas.width * self._canvas.height)
+        self._canvas.clear()
+        self._pixels[:] = _GREY
+        for look, placed in on:
+            paint(self._pixels[0], look.whole, placed)
+        self._on_canvas(self._pixels[0], [placed for _, placed in on])
+        (found,) = self._detector.detect_inputs(self._pixels, [LOW])
+        for look in {id(look): look for look, _ in on}.values():
+            start = time.thread_time()
+            image = look.frame.image
+            theirs = [placed for whose, placed in on if whose is look]
+            look.found.append(back(found, theirs, self._place, image.width, image.height))
+            counts.cpu += time.thread_time() - start
+            if not look.waiting:
+                self._done(look, *_together(look.found))
+
+    def _done(self, look: _Look, found: Detections, cut: Bools) -> None:
+        start = time.thread_time()
+        result = look.camera.attention.took(look.plan, found, cut, look.frame.captured_at)
+        self._counts.cpu += time.thread_time() - start
+        self._counts.cut += int(cut.any(axis=1).sum())
+        self._follow(look.camera, look.frame, result)
+
+    def _follow(self, camera: _Camera, frame: Frame, result: Detections) -> None:
+        reference, _ = self._reference.take(frame, _copy(camera.reference))
+        packed, camera.tracks = self._packed.take(frame, _copy(result))
+        self._likeness.compare(camera.name, reference, packed)
+
+    def _whole(self, index: int, whole: Float32, image: Image) -> Detections:
+        """Return what the whole frame shows; a frame that several cameras see is inferred once."""
+        if index not in self._seen:
+            (found,) = self._detector.detect_inputs(whole[None], [LOW])
+            self._seen[index] = self._in_frame(found, (0, 0), image)
+        return self._seen[index]
+
+    def _shifted(self, image: Image) -> Detections:
+        """Return what a whole frame shows that lies a little beside its place."""
+        assert self._case.shift is not None  # noqa: S101 -- asked for only then
+        right, down = self._case.shift
+        whole = self._letterbox.fill([image], self._shape)[0][0]
+        at = self._place
+        self._pixels[:] = _GREY
+        self._pixels[0, :, at.top + down :, at.left + right :][:, : at.height, : at.width] = whole[
+            :, at.top : at.top + at.height, at.left : at.left + at.width
+        ]
+        (found,) = self._detector.detect_inputs(self._pixels, [LOW])
+        return self._in_frame(found, self._case.shift, image)
+
+    def _in_frame(self, found: Detections, shift: tuple[int, int], image: Image) -> Detections:
+        at = self._place
+        origin = np.array([at.left + shift[0], at.top + shift[1]] * 2, np.float32)
+        scale = np.array([at.scale_x, at.scale_y] * 2, np.float32)
+        found.xyxy[:] = np.clip((found.xyxy - origin) / scale, 0, [image.width, image.height] * 2)
+        return found
+
+    def _new_canvas(self) -> Canvas:
+        height, width = self._shape
+        cells = self._cells
+        return Canvas(width // cells, height // cells, max(1, self._detector.model.stride // cells))
+
+
+def _facts(path: Path) -> tuple[Image, int, float]:
+    """Return a recording's first picture, how many it has, and how many per second."""
+    first: Image | None = None
+    count, last = 0, 0.0
+    for count, each in enumerate(pictures(path), 1):  # noqa: B007 -- the last one counts
+        first = first or each.image
+        last = each.pts or 0.0
+    assert first is not None  # noqa: S101 -- `pictures` raises where there are none
+    return first, count, (count - 1) / last if last else float(_LOOKS)
+
+
+def _feed(path: Path, offset: int, step: int, count: int) -> Iterator[tuple[int, Image]]:
+    """Yield the number and the image of every `step`-th frame from `offset` on."""
+    stream = enumerate(each.image for each in pictures(path))
+    return itertools.islice(stream, offset, offset + step * count, step)
+
+
+def _copy(found: Detections) -> Detections:
+    """Return boxes that whoever takes them may write to."""
+    return Detections.untracked(found.xyxy.copy(), found.confidence.copy(), found.class_id.copy())
+
+
+def _together(parts: Sequence[tuple[Detections, Bools]]) -> tuple[Detections, Bools]:
+    """Return what the canvases of one frame have shown."""
+    found = Detections.untracked(
+        np.concatenate([each.xyxy for each, _ in parts]),
+        np.concatenate([each.confidence for each, _ in parts]),
+        np.concatenate([each.class_id for each, _ in parts]),
+    )
+    return found, np.concatenate([cut for _, cut in parts])
