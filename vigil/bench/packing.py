@@ -8,37 +8,25 @@ finds no room, or when a camera on it is due again.
 
 from __future__ import annotations
 
-import itertools
-import random
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vigil.analytics.filters import LOW, class_filter
-from vigil.analytics.motion import MotionDetector, stride_of
-from vigil.analytics.pipeline import CameraPipeline
-from vigil.analytics.scene import Rules
-from vigil.analytics.tracker import Tracker
+from vigil.analytics.filters import LOW
 from vigil.bench.alike import Likeness
-from vigil.config.analytics import LineConfig, TrackingConfig
-from vigil.config.model import DetectConfig
-from vigil.core.events import Crossings, EventType
+from vigil.bench.recorded import LOOKS, Camera, Side, facts, feed
 from vigil.core.types import Detections, Frame
-from vigil.inference.attention import Attention, AttentionSettings, Interest
+from vigil.inference.attention import Attention, AttentionSettings
 from vigil.inference.composite import Placed, back, paint, picture
 from vigil.inference.letterbox import place
 from vigil.inference.packing import Canvas, Spot
-from vigil.metrics import Metrics
-from vigil.offline import pictures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from vigil.analytics.tracks import Tracks
     from vigil.core.geometry import Bools
     from vigil.core.types import Float32, Image
     from vigil.inference.attention import Plan
@@ -46,16 +34,7 @@ if TYPE_CHECKING:
     from vigil.inference.regions import Region
     from vigil.inference.schedule import Shape
 
-_LOOKS = 10
-"""Looks for motion per second."""
-_SETTLED_HITS = 5
-"""Detections from which on a track's speed is believed."""
 _GREY = 114 / 255
-_CONFIDENCE = 0.5
-_LINES = {
-    "across": LineConfig.model_validate({"from": [0.5, 0.0], "to": [0.5, 1.0]}),
-    "along": LineConfig.model_validate({"from": [0.0, 0.5], "to": [1.0, 0.5]}),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,81 +131,12 @@ class Fullest:
 class _Look:
     """A camera's frame under way: its regions that are not placed yet, and what the others showed."""
 
-    camera: _Camera
+    camera: Camera
     frame: Frame
     plan: Plan
     whole: Float32
     waiting: list[Region]
     found: list[tuple[Detections, Bools]] = field(default_factory=list)
-
-
-class _Camera:
-    """One camera's feed, and what is known of its picture."""
-
-    def __init__(self, name: str, feed: Iterator[tuple[int, Image]], attention: Attention) -> None:
-        self.name = name
-        self.feed = feed
-        self.attention = attention
-        self.moving: list[Float32] = []
-        self.tracks: Tracks | None = None
-        self.reference = Detections.empty()
-        self._motion = MotionDetector()
-
-    def look(self, image: Image, now: float) -> None:
-        """Look for motion."""
-        boxes = self._motion.look(image.luma(stride_of(image.width, image.height)), now).boxes
-        self.moving.append(boxes * np.array([image.width, image.height] * 2, np.float32))
-
-    def interest(self, tracker: Tracker, now: float) -> Interest:
-        """Return what is of interest in its picture."""
-        predicted, tracks = tracker.predict(self.name, now), self.tracks
-        moving = np.concatenate(self.moving)
-        self.moving.clear()
-        if tracks is None or not len(tracks):
-            nothing = np.empty((0, 4))
-            return Interest(nothing, nothing, np.empty(0), np.empty(0, np.intp), np.empty(0), moving)
-        speed = np.hypot(tracks.velocity[:, 0], tracks.velocity[:, 1]).astype(np.float64)
-        speed[tracks.hits < _SETTLED_HITS] = np.inf
-        detection = tracks.detection.astype(np.intp)
-        return Interest(predicted.xyxy, predicted.spread, speed, detection, now - tracks.last_seen, moving)
-
-
-class _Side:
-    """What comes of one way of looking: tracks, events and line totals of all cameras."""
-
-    def __init__(self, detector: Detector, names: Sequence[str]) -> None:
-        self.tracker = Tracker()
-        self.begun: Counter[tuple[str, str]] = Counter()
-        self._pipelines = {}
-        bits = random.Random(0).getrandbits  # noqa: S311 -- ids of events that nobody sees
-        for name in names:
-            wanted = class_filter(name, DetectConfig(), _CONFIDENCE, detector.model)
-            rules = Rules(TrackingConfig(), {}, _LINES)
-            series = Metrics().add_camera(name)
-            pipeline = CameraPipeline(name, detector.model, wanted, rules, series, bits)
-            self._pipelines[name] = pipeline
-            self.tracker.set_camera(name, pipeline.tracker_settings)
-
-    def take(self, frame: Frame, found: Detections) -> tuple[Detections, Tracks]:
-        """Follow a frame; return what is reported of it, and its tracks."""
-        pipeline = self._pipelines[frame.camera]
-        admitted = pipeline.admit(frame, found)
-        (tracks,) = self.tracker.update([frame.camera], [frame.captured_at], [admitted])
-        result, scene = pipeline.result(frame, admitted, tracks)
-        self.begun.update(
-            (frame.camera, event.label) for event in scene.events if event.type is EventType.NEW
-        )
-        return result.detections, tracks
-
-    def crossings(self) -> dict[tuple[str, str, str], object]:
-        """Return the totals of every camera's lines by label."""
-        return {
-            (name, line, label): crossings
-            for name, pipeline in self._pipelines.items()
-            for line, labels in pipeline.state.totals.lines.items()
-            for label, crossings in labels.items()
-            if crossings != Crossings()
-        }
 
 
 class _Run:
@@ -241,20 +151,20 @@ class _Run:
     ) -> None:
         self._detector, self._case, self._settings, self._on_canvas = detector, case, settings, on_canvas
         self._letterbox = detector.letterbox()
-        first, total, rate = _facts(case.path)
+        first, total, rate = facts(case.path)
         self._shape = case.shape or detector.shape_of(first.width, first.height)
         self._place = place(first.width, first.height, self._shape)
-        step, ticks = round(rate / _LOOKS), int(case.seconds * _LOOKS)
+        step, ticks = round(rate / LOOKS), int(case.seconds * LOOKS)
         spare = max(total // step - ticks, 0)
         self._cameras = []
         for number in range(case.cameras):
             offset = step * (number * spare // max(case.cameras - 1, 1))
             attention = Attention(settings, phase=number / case.cameras)
-            feed = _feed(case.path, offset, step, ticks)
-            self._cameras.append(_Camera(f"camera_{number}", feed, attention))
+            pictures = feed(case.path, offset, step, ticks)
+            self._cameras.append(Camera(f"camera_{number}", pictures, attention))
         self._ticks = min(ticks, total // step)
         names = [camera.name for camera in self._cameras]
-        self._reference, self._packed = _Side(detector, names), _Side(detector, names)
+        self._reference, self._packed = Side(detector, names), Side(detector, names)
         self._cells = settings.grid
         self._canvas = self._new_canvas()
         self._pixels = np.empty((1, 3, *self._shape), np.float32)
@@ -264,9 +174,9 @@ class _Run:
 
     def run(self, tick: Callable[[], None]) -> PackingFigures:
         """Go through the recording."""
-        every = round(_LOOKS / self._case.fps)
+        every = round(LOOKS / self._case.fps)
         for number in range(self._ticks):
-            now = number / _LOOKS
+            now = number / LOOKS
             looks = []
             for turn, camera in enumerate(self._cameras):
                 index, image = next(camera.feed)
@@ -280,7 +190,7 @@ class _Run:
         self._likeness.compare_lines(self._reference.crossings(), self._packed.crossings())
         return PackingFigures(self._case, self._counts, self._likeness)
 
-    def _begin(self, camera: _Camera, frame: Frame) -> _Look | None:
+    def _begin(self, camera: Camera, frame: Frame) -> _Look | None:
         """Decide what a frame is looked at for; whole frames and those that need no look are done with."""
         if any(look.camera is camera for look, _ in self._on):
             self._run_canvas()
@@ -360,7 +270,7 @@ class _Run:
         self._counts.cut += int(cut.any(axis=1).sum())
         self._follow(look.camera, look.frame, result)
 
-    def _follow(self, camera: _Camera, frame: Frame, result: Detections) -> None:
+    def _follow(self, camera: Camera, frame: Frame, result: Detections) -> None:
         reference, _ = self._reference.take(frame, _copy(camera.reference))
         packed, camera.tracks = self._packed.take(frame, _copy(result))
         self._likeness.compare(camera.name, reference, packed)
@@ -396,23 +306,6 @@ class _Run:
         height, width = self._shape
         cells = self._cells
         return Canvas(width // cells, height // cells, max(1, self._detector.model.stride // cells))
-
-
-def _facts(path: Path) -> tuple[Image, int, float]:
-    """Return a recording's first picture, how many it has, and how many per second."""
-    first: Image | None = None
-    count, last = 0, 0.0
-    for count, each in enumerate(pictures(path), 1):  # noqa: B007 -- the last one counts
-        first = first or each.image
-        last = each.pts or 0.0
-    assert first is not None  # noqa: S101 -- `pictures` raises where there are none
-    return first, count, (count - 1) / last if last else float(_LOOKS)
-
-
-def _feed(path: Path, offset: int, step: int, count: int) -> Iterator[tuple[int, Image]]:
-    """Yield the number and the image of every `step`-th frame from `offset` on."""
-    stream = enumerate(each.image for each in pictures(path))
-    return itertools.islice(stream, offset, offset + step * count, step)
 
 
 def _copy(found: Detections) -> Detections:

@@ -78,7 +78,11 @@ class Memory:
     def _with_twins(self, known: Rows, looked: Floats) -> tuple[Rows, Floats]:
         """Add second boxes on the objects of these rows: they have no track of their own."""
         old = self.detections.xyxy
-        others = np.setdiff1d(np.arange(len(old)), known)
+        if not len(known):
+            return known, looked
+        apart = np.ones(len(old), np.bool_)
+        apart[known] = False
+        others = np.flatnonzero(apart)
         upon = _overlaps(old[others], old[known]) > SAME_PLACE
         twins = np.flatnonzero(upon.any(axis=1))
         if not len(twins):
@@ -107,6 +111,9 @@ def _distinct(found: Detections, worth: Rows) -> Rows:
     within = intersections(box[:, None], box) > _WITHIN * areas(box)[:, None]
     cut, new = (worth == _CUT)[:, None], (worth != _STOOD)[:, None]
     again = (new & same & (overlap > _TWICE)) | (cut & ((same & within) | (overlap > _WITHIN)))
+    np.fill_diagonal(again, val=False)
+    if not again.any():
+        return np.argsort(-found.confidence, kind="stable")
     kept: list[int] = []
     for row in np.lexsort((-found.confidence, -worth)).tolist():
         if not again[row, kept].any():

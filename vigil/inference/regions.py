@@ -51,7 +51,7 @@ def cover(boxes: Floats, scales: Floats, grid: int, placement: Placement) -> tup
         scale = np.maximum(scales[:, None], scales[None])
         alone = _cells(boxes[:, 2:] - boxes[:, :2], scales, grid)
         saved = alone[:, None] + alone - _cells(high - low, scale, grid)
-        saved[np.tril_indices(len(boxes))] = -np.inf
+        saved[np.tri(len(boxes), dtype=np.bool_)] = -np.inf
         one, other = divmod(int(saved.argmax()), len(boxes))
         if saved[one, other] < 0:
             break
