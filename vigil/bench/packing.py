@@ -18,6 +18,7 @@ from vigil.analytics.filters import LOW
 from vigil.bench.alike import Likeness
 from vigil.bench.recorded import LOOKS, Camera, Side, facts, feed
 from vigil.core.types import Detections, Frame
+from vigil.errors import CannotStartError
 from vigil.inference.attention import Attention, AttentionSettings
 from vigil.inference.composite import Placed, back, paint, picture
 from vigil.inference.letterbox import place
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from vigil.core.types import Float32, Image
     from vigil.inference.attention import Plan
     from vigil.inference.detector import Detector
+    from vigil.inference.letterbox import Placement
     from vigil.inference.regions import Region
     from vigil.inference.schedule import Shape
 
@@ -154,7 +156,9 @@ class _Run:
         first, total, rate = facts(case.path)
         self._shape = case.shape or detector.shape_of(first.width, first.height)
         self._place = place(first.width, first.height, self._shape)
-        step, ticks = round(rate / LOOKS), int(case.seconds * LOOKS)
+        if case.shift is not None and not _has_room(self._place, case.shift, self._shape):
+            raise CannotStartError(f"{case.path.name} has no room to be shifted in an input of {self._shape}")
+        step, ticks = max(1, round(rate / LOOKS)), int(case.seconds * LOOKS)
         spare = max(total // step - ticks, 0)
         self._cameras = []
         for number in range(case.cameras):
@@ -306,6 +310,12 @@ class _Run:
         height, width = self._shape
         cells = self._cells
         return Canvas(width // cells, height // cells, max(1, self._detector.model.stride // cells))
+
+
+def _has_room(at: Placement, shift: tuple[int, int], shape: Shape) -> bool:
+    """Tell whether a whole frame still lies within the input when it is shifted."""
+    right, down = at.left + at.width + shift[0], at.top + at.height + shift[1]
+    return min(at.left + shift[0], at.top + shift[1]) >= 0 and right <= shape[1] and down <= shape[0]
 
 
 def _copy(found: Detections) -> Detections:
