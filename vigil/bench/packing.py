@@ -44,7 +44,7 @@ class Case:
     """What is measured: a recording, how many cameras see it, for how long, and how often each is looked at.
 
     Without a `shape` the model's input is what the daemon would take. A `shift` measures no packing but whole
-    frames that lie so many pixels beside where they would: how much of a difference means nothing.
+    frames that lie so many pixels beside where they would: what the model makes of a shift.
     """
 
     path: Path
