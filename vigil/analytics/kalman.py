@@ -37,6 +37,8 @@ _ACCELERATION = np.array([[0.4], [0.25], [0.1], [0.1]])
 
 _LEAST_SIDE = np.array(1.0)
 """Pixels: a side that shrinks while nobody sees it stops here."""
+_RETREAT = np.array(-2.0)
+"""Twice the fastest retreat that counts, per second: a box that shrinks unseen to nothing flees no faster."""
 _HALF = np.array(0.5)
 """An array, which numpy need not make of a number first."""
 
@@ -103,7 +105,8 @@ def _noise(position: Float64, velocity: Float64) -> Float64:
     """
     scale = _scale(position)
     # What both sides grow by over their mean is twice the rate.
-    approach = (velocity[2] + velocity[3]) / scale * velocity
+    growth = (velocity[2] + velocity[3]) / scale
+    approach = np.maximum(growth, _RETREAT, out=growth) * velocity
     noise: Float64 = _ACCELERATION * scale
     np.square(noise, out=noise)
     noise += np.square(approach, out=approach)

@@ -121,3 +121,14 @@ def _car(away: float) -> Float64:
     """Return the box of a car of 1.8 x 1.5 m, so many metres before a camera 6 m above the road."""
     pixels = 1000 / away
     return boxed(500 + 3 * pixels, 5.25 * pixels, 1.8 * pixels, 1.5 * pixels)
+
+
+def test_a_box_that_shrinks_unseen_is_not_everywhere() -> None:
+    """Who walks away and is missed for three seconds is looked for nearby, not all over the picture."""
+    state = kalman.begin(np.array([[300.0], [300.0], [40.0], [80.0]]))
+    for step in range(1, 11):
+        kalman.predict(state, np.array([0.1]))
+        kalman.correct(state, np.array([[300.0 + 6 * step], [300.0], [40.0 - 2 * step], [80.0 - 4 * step]]))
+    for _ in range(30):
+        kalman.predict(state, np.array([0.1]))
+    assert np.sqrt(state[SPREAD, 0, 0]) < 500
