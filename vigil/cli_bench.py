@@ -21,6 +21,8 @@ from vigil.inference.store import Store, cache_folder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rich.console import RenderableType
+
 bench = typer.Typer(no_args_is_help=True)
 
 _LARGEST = 10**8
@@ -54,11 +56,7 @@ def decode(
     wanted = cases(codec or CODECS, size or tuple(SIZES), gop or GOPS)  # type: ignore[arg-type]  # checked above
     with progress() as tick, work_folder() as folder:
         found = measure(wanted, folder, tick, rounds, seconds)
-    if as_json:
-        out.print_json(data=found.to_json())
-    else:
-        out.print(tables.decode(found))
-        out.print(tables.decode_modes(found), highlight=False)
+    tell(found.to_json(), tables.decode(found), tables.decode_modes(found), as_json=as_json)
 
 
 @bench.command()
@@ -82,10 +80,7 @@ def latency(
     order = Order(_weights(model), photograph, engine, load or LOADS, seconds, settle)
     with progress() as tick, work_folder() as folder:
         found = asyncio.run(measure(order, folder, tick))
-    if as_json:
-        out.print_json(data=found.to_json())
-    else:
-        out.print(tables.latency(found))
+    tell(found.to_json(), tables.latency(found), as_json=as_json)
 
 
 @bench.command()
@@ -108,10 +103,7 @@ def efficiency(
     order = Order(_weights(model), footage, engine, height or HEIGHTS, cameras, fps, seconds, settle)
     with progress() as tick, work_folder() as folder:
         found = asyncio.run(measure(order, folder, tick))
-    if as_json:
-        out.print_json(data=found.to_json())
-    else:
-        out.print(tables.efficiency(found))
+    tell(found.to_json(), tables.efficiency(found), as_json=as_json)
 
 
 @bench.command()
@@ -132,10 +124,8 @@ def memory(
     order = Order(_weights(model), engine, cameras, seconds, min(5.0, seconds / 20), when=when)
     with progress() as tick, work_folder() as folder:
         found = asyncio.run(measure(order, folder, tick))
-    if as_json:
-        out.print_json(data={name: round(value, 3) for name, value in dataclasses.asdict(found).items()})
-    else:
-        out.print(tables.memory(found))
+    figures = {name: round(value, 3) for name, value in dataclasses.asdict(found).items()}
+    tell(figures, tables.memory(found), as_json=as_json)
 
 
 @bench.command()
@@ -190,11 +180,7 @@ def density(
     )
     with progress() as tick:
         found = asyncio.run(compare(order, tick))
-    if as_json:
-        out.print_json(data=to_json(found))
-    else:
-        for each in found:
-            out.print(tables.density(each))
+    tell(to_json(found), *map(tables.density, found), as_json=as_json)
 
 
 @bench.command("peers")
@@ -212,6 +198,15 @@ def install_peers(
         with err.status(f"installing {environment}"):
             python = install(_peers(folder), environment)
         out.print(f"{environment}: {python}", highlight=False, soft_wrap=True)
+
+
+def tell(data: object, *shown: RenderableType, as_json: bool) -> None:
+    """Print what was measured, for machines or for people."""
+    if as_json:
+        out.print_json(data=data)
+        return
+    for each in shown:
+        out.print(each, highlight=False)
 
 
 @contextmanager

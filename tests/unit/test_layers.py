@@ -59,7 +59,7 @@ OWNERS: dict[str, frozenset[str]] = {
     "inference": frozenset({"bench.peers"}),
     "inference_models": frozenset({"bench.peers"}),
     "typer": frozenset({"cli", "cli_bench", "cli_models", "cli_replay"}),
-    "rich": frozenset({"console", "bench.tables", "cli_models", "cli_replay"}),
+    "rich": frozenset({"console", "bench.tables", "cli_bench", "cli_models", "cli_replay"}),
     "prometheus_client": frozenset({"metrics", "web.routes.status"}),
     "astral": frozenset({"daytime"}),
     "yaml": frozenset({"config"}),
