@@ -27,8 +27,6 @@ OUTAGE = 20.0 if os.environ.get("VIGIL_ENDURANCE") else 5.0
 """Seconds that the broker is away."""
 RATE = 50
 """Events a second."""
-PATIENT = "max_queued_messages 0"
-"""Setting of a broker that drops nothing for a subscriber that is slow, as these tests' own can be."""
 EVENTS = "vigil/cam0/events"
 PEOPLE = "vigil/cam0/objects/person"
 
@@ -42,7 +40,6 @@ def persisting(folder: Path) -> Sequence[str]:
         f"persistence_location {folder}/",
         "autosave_interval 1",
         "autosave_on_changes true",
-        PATIENT,
     )
 
 
@@ -94,7 +91,7 @@ async def test_flood_after_an_outage_keeps_its_order(tmp_path: Path) -> None:
             vigil.happen(number)
             if number % 100 == 0:
                 await asyncio.sleep(0)
-        async with mosquitto(port, PATIENT), recorder(port, "vigil/#") as heard:
+        async with mosquitto(port), recorder(port, "vigil/#") as heard:
             await heard.until(lambda: len(heard.heard[EVENTS]) >= count, within=60)
             ids = [each["message_id"] for each in heard.objects(EVENTS)]
             assert ids == [f"{number:026}-1" for number in range(count)]
@@ -105,12 +102,12 @@ async def test_broker_without_memory_knows_all_within_two_seconds(tmp_path: Path
     cameras, port = [f"cam{number}" for number in range(64)], free_port()
     state = tmp_path / "o.db"
     async with talking(*cameras, state=state, port=port, connected=False, labels=4, zones=4) as vigil:
-        async with mosquitto(port, PATIENT, killed=True), recorder(port) as heard:
+        async with mosquitto(port, killed=True), recorder(port) as heard:
             await vigil.connected()
             await heard.until(lambda: heard.last("vigil/cam63/status") == b"online")
             await asyncio.sleep(0.5)
             before = {topic: payloads[-1] for topic, payloads in heard.heard.items()}
-        async with mosquitto(port, PATIENT), recorder(port) as heard:
+        async with mosquitto(port), recorder(port) as heard:
             await vigil.connected(within=60)
             started = time.monotonic()
             await heard.until(lambda: all(heard.last(topic) == before[topic] for topic in before), within=2)

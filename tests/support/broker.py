@@ -27,14 +27,15 @@ if TYPE_CHECKING:
 async def mosquitto(port: int | None = None, *settings: str, killed: bool = False) -> AsyncIterator[int]:
     """Run a mosquitto, without persistence unless the lines of `settings` want it; gives its port.
 
-    At the end it is asked to stop, or `killed`. `settings` come after the listener's line.
+    At the end it is asked to stop, or `killed`. `settings` come after the listener's line. It drops nothing
+    for a subscriber that is slow, as these tests' own is beside vigil.
     """
     program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
     port = port or free_port()
     with tempfile.TemporaryDirectory() as folder:
         configuration = Path(folder, "mosquitto.conf")
         anyone = () if "allow_anonymous false" in settings else ("allow_anonymous true",)
-        lines = (f"listener {port} 127.0.0.1", *anyone, *settings)
+        lines = (f"listener {port} 127.0.0.1", *anyone, "max_queued_messages 0", *settings)
         configuration.write_text("\n".join(lines) + "\n")
         process = await asyncio.create_subprocess_exec(
             program, "-c", str(configuration), stderr=asyncio.subprocess.DEVNULL
