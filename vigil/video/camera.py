@@ -124,14 +124,16 @@ class Camera:
                 if stop.is_set():
                     return
                 now = self._last_frame = time.monotonic()
-                live.set()
                 if isinstance(picture, Skipped):
+                    live.set()
                     metrics.captured(picture.captured_at)
                 else:
-                    self._offer(picture)
-                    if now - looked >= PERIOD:
+                    if due := now - looked >= PERIOD:
                         looked = now
                         self.format = Format(source.codec, picture.image.width, picture.image.height)
+                    live.set()
+                    self._offer(picture)
+                    if due:
                         self._condition = check.look(picture.image.luma(STRIDE), now)
                 cpu = time.thread_time()
                 metrics.spent(cpu - spent)
