@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,7 +115,7 @@ async def answers(daemon: DaemonProcess, names: list[str]) -> str:
 async def printed(*arguments: str, environ: dict[str, str]) -> str:
     """Return all that a `vigil` command prints."""
     process = await asyncio.create_subprocess_exec(
-        *("python", "-m", "vigil", *arguments),
+        *(sys.executable, "-m", "vigil", *arguments),
         cwd=ROOT,
         env=clean_environ(environ),
         stdout=asyncio.subprocess.PIPE,
