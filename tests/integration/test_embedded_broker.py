@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -171,7 +172,7 @@ def test_check_refuses_an_open_broker(tmp_path: Path) -> None:
     """`vigil check` says at which line a broker would be open to a network, and what to do."""
     config = write_config(tmp_path, "host: 0.0.0.0")
     done = subprocess.run(
-        ["python", "-m", "vigil", "check", "-c", config],
+        [sys.executable, "-m", "vigil", "check", "-c", config],
         capture_output=True,
         text=True,
         env=clean_environ(),
