@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import tempfile
+import threading
 from collections import defaultdict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.contract import Manner, problems
 from tests.support.daemon import free_port
+from tests.support.fakes import PATIENCE
 from tests.support.ports import listening
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ async def recorder(
 
     One with a `name` gets later what it misses while it is away.
     """
-    heard = Recorder()
+    heard, subscribed = Recorder(), threading.Event()
 
     def remember(_client: Client, _data: Any, message: MQTTMessage) -> None:
         heard.heard[message.topic].append(bytes(message.payload))
@@ -97,10 +99,12 @@ async def recorder(
         client.username_pw_set(*login)
     # Again on every connect, so that a broker's restart does not make the recorder deaf.
     client.on_connect = lambda connected, *_rest: connected.subscribe(topics, qos=1)
+    client.on_subscribe = lambda *_granted: subscribed.set()
     client.reconnect_delay_set(1, 1)
     await asyncio.to_thread(client.connect, "127.0.0.1", port)
     client.loop_start()
     try:
+        assert await asyncio.to_thread(subscribed.wait, PATIENCE), "the recorder may not subscribe"
         yield heard
     finally:
         client.disconnect()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-import socket
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -179,32 +178,27 @@ class Mailbox(Generic[T]):
 
 
 class Bell:
-    """Wakes a thread that waits in a selector for `fileno()`; a second ring before it is heard is free."""
+    """Has a handler called on the loop, soon; a second ring before it is heard is free."""
 
-    def __init__(self) -> None:
-        self._near, self._far = socket.socketpair()
-        self._near.setblocking(False)
-        self._far.setblocking(False)
+    def __init__(self, handler: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._handler = handler
         self._rung = False
-
-    def fileno(self) -> int:
-        """Return what becomes readable."""
-        return self._near.fileno()
 
     def ring(self) -> None:
-        """Wake the thread, from any other."""
+        """Ring; only on the loop."""
         if not self._rung:
             self._rung = True
-            with suppress(OSError):  # closed: nobody waits any more
-                self._far.send(b"!")
+            self._loop.call_soon(self._hear)
 
-    def hear(self) -> None:
-        """Be ready for the next ring; before looking at what it was rung for."""
-        with suppress(BlockingIOError):
-            self._near.recv(64)
+    def ring_threadsafe(self) -> None:
+        """Ring from any other thread."""
+        if not self._rung:
+            self._rung = True
+            with suppress(RuntimeError):  # the loop is closed: nobody hears any more
+                self._loop.call_soon_threadsafe(self._hear)
+
+    def _hear(self) -> None:
+        # First of all: what comes while the handler looks rings anew.
         self._rung = False
-
-    def close(self) -> None:
-        """Give the sockets back."""
-        self._near.close()
-        self._far.close()
+        self._handler()

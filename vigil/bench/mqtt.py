@@ -2,7 +2,7 @@
 
 Three ways, in turns: frames' detections (quality of service 0), the same when the broker has to say that it
 has each (1), and events by way of the outbox, each committed to SQLite before it is sent (1). CPU time is
-that of the whole process: loop, outbox and network thread together.
+that of the whole process: loop and outbox together.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class _Lane:
             done()
             self._arrive()
 
-        self._session.publish(message, arrived)
+        self._session.publish_threadsafe(message, arrived)
 
     def _arrive(self) -> None:
         self._arrived += 1

@@ -1,6 +1,6 @@
 """What waits for the broker's connection: everything in its order, and of each camera only its newest frame.
 
-Filled by the loop and the outbox, emptied by the network thread. Bounded: retained state by its topics, of
+Filled by the loop and the outbox's thread, emptied by the loop. Bounded: retained state by its topics, of
 which the newest value alone waits; frames likewise; the rest by a number, past which it is refused.
 """
 

@@ -1,25 +1,25 @@
-"""A small asyncio face on `paho-mqtt`, driven by a network thread of our own. Only importer of paho.
+"""A small asyncio face on `paho-mqtt`, whose socket the event loop serves itself. Only importer of paho.
 
 One `Session` is one connection with a client of its own: what an old connection had not delivered dies
 with it, so that no stale retained value can arrive after a fresh one.
 
-The thread hands messages to paho in batches and lets it write and read where there is something to write
-and to read (`loop_write`, `loop_read`): publishing from other threads into paho's own loop costs two to three
-times as much for each message, most of it in handing the interpreter's lock to and fro.
+What blocks (names, connecting, the handshake of TLS) is done in a thread. From then on the loop has paho
+read where there is something to read (`loop_read`), and hands it messages in batches, which it writes as far
+as the socket takes them (`loop_write`): no other thread has to be woken for a message, and a broker that is
+slow or dead holds nobody up.
 """
 
 from __future__ import annotations
 
 import asyncio
-import selectors
-import time
-from collections import deque
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
 
-from vigil.aio.threads import Bell, Post, Signal, Worker, call_in_thread
+from vigil.aio.threads import Bell, call_in_thread
 from vigil.sinks.dialect import Message
 from vigil.sinks.lane import Fate, Lane, Parcel
 from vigil.sinks.wire import (
@@ -35,6 +35,8 @@ from vigil.sinks.wire import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from paho.mqtt.client import SocketLike
+
     from vigil.config.model import MqttConfig
     from vigil.metrics import Metrics
 
@@ -46,6 +48,7 @@ _FAREWELL = 0.25
 _WINDOW = 100
 """Most messages that the broker may owe its word for; a broker of MQTT 5 can ask for fewer."""
 _BATCH = 100
+"""Messages that are written before others on the loop have their turn."""
 _ENVELOPE = 32
 """Bytes of a packet beside topic and payload, at most."""
 _BAD_LOGIN = {0x86, 0x87}
@@ -73,19 +76,23 @@ class Session:
         """
         self._settings = settings
         self._address = address
-        self._arrived = Post(on_message)
+        self._heard = on_message
         self._will = will
         self._metrics = metrics
         self._client_id = client_id
-        self._answered, self._lost = Signal(), Signal()
+        self._loop = asyncio.get_running_loop()
+        self._answered, self._lost = asyncio.Event(), asyncio.Event()
         self._refusal: BrokerError | None = None
         self._lane = Lane()
-        self._bell: Bell | None = None
-        self._pending: deque[None] = deque()  # appended by who publishes, popped by the network thread
-        self._worker: Worker[None] | None = None
+        self._bell = Bell(partial(self._do, self._carry))
+        self._tick: asyncio.TimerHandle | None = None
         self._closing = False
-        # The network thread's own.
         self._in_flight: dict[int, Callable[[], None] | None] = {}
+        self._unwritten: list[Callable[[], None]] = []
+        """Whom to tell once paho has written everything: nobody acknowledges quality of service 0."""
+        self._line: SocketLike | None = None
+        """The socket, for as long as the loop serves it."""
+        self._waits_to_write = False
         self._window, self._largest = _WINDOW, 0
         self._connected = False
         self._last_error = ""
@@ -94,8 +101,8 @@ class Session:
 
     @property
     def pending(self) -> int:
-        """Messages that were published and are not finished."""
-        return len(self._pending)
+        """Messages that were published and are not finished; what paho writes just now counts as one."""
+        return len(self._lane) + len(self._in_flight) + self._client.want_write()
 
     @property
     def _broker(self) -> str:
@@ -103,14 +110,13 @@ class Session:
 
     async def open(self) -> None:
         """Connect; raises `BrokerError` that says why not."""
-        bell = self._bell = Bell()
         host, port = self._address
         keepalive = max(1, round(self._settings.keepalive))
         try:
             await call_in_thread(lambda: self._connect(host, port, keepalive), name="mqtt-connect")
         except (OSError, ValueError) as error:
             raise why_not(self._broker, error) from error
-        self._worker = Worker(lambda: self._carry(bell), name="mqtt-network")
+        self._do(self._serve)
         try:
             async with asyncio.timeout(_ANSWER_TIMEOUT):
                 await self._answered.wait()
@@ -124,55 +130,55 @@ class Session:
     def subscribe(self, topic_filter: str) -> None:
         """Ask for messages."""
         self._client.subscribe(topic_filter, qos=1)
-        self._ring()
+        self._bell.ring()
 
     def publish(self, message: Message, done: Callable[[], None] | None = None) -> None:
-        """Send without waiting, from any thread; `done` is called, in another, when it has arrived.
+        """Send without waiting; `done` is called when it has arrived.
 
         What is neither retained nor has a `done` is dropped, counted, when the broker is slow.
         """
-        self._pending.append(None)
-        match self._lane.put(Parcel(message, done)):
-            case Fate.REFUSED:
-                self._drop("slow_broker")
-            case Fate.REPLACED:
-                self._finished()
-        self._ring()
+        self._put(message, done)
+        self._bell.ring()
+
+    def publish_threadsafe(self, message: Message, done: Callable[[], None] | None = None) -> None:
+        """Publish from any thread; `done` is called on the loop."""
+        self._put(message, done)
+        self._bell.ring_threadsafe()
 
     def publish_frame(self, message: Message) -> None:
         """Send what is said of a frame; with a slow broker it takes the place of an older one, counted."""
-        self._pending.append(None)
         if self._lane.put_frame(message) is Fate.REPLACED:
             self._drop("slow_broker")
-        self._ring()
+        self._bell.ring()
 
     async def lost(self) -> BrokerError:
         """Wait until the connection is lost; returns why."""
         await self._lost.wait()
-        if self._worker is not None and await self._worker.ended_within(_FAREWELL):
-            await self._worker.wait()  # a mistake that ended it is one to be told
         return self._refusal or BrokerError(f"{self._broker}: the connection is lost")
 
     async def drained(self, patience: float) -> None:
         """Wait until all that was published has left, but no longer than `patience` seconds."""
-        until = asyncio.get_running_loop().time() + patience
-        # The network thread empties it; a wake-up of the loop for each message would cost more.
-        while self._pending and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 -- as said above
+        until = self._loop.time() + patience
+        # Asked for once in a session's life: an event that every message would have to set costs more.
+        while self.pending and self._loop.time() < until:  # noqa: ASYNC110 -- as said above
             await asyncio.sleep(0.01)
 
     async def close(self) -> None:
-        """Say goodbye (so that the last will stays unsaid) and end the network thread."""
+        """Send what paho still has, then goodbye, so that the last will stays unsaid; in bounded time."""
         self._closing = True
-        self._ring()
-        if self._worker is not None:
-            await self._worker.ended_within(2 * _FAREWELL)
-        if self._bell is not None:
-            self._bell.close()
+        if self._tick is not None:
+            self._tick.cancel()
+        if self._line is not None:
+            self._client.disconnect()
+            self._do(self._carry)
+        if self._line is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._lost.wait(), _FAREWELL)
+        self._hang_up()
 
-    def _ring(self) -> None:
-        """Wake the network thread, if there is one."""
-        if self._bell is not None:
-            self._bell.ring()
+    def _put(self, message: Message, done: Callable[[], None] | None) -> None:
+        if self._lane.put(Parcel(message, done)) is Fate.REFUSED:
+            self._drop("slow_broker")
 
     def _connect(self, host: str, port: int, keepalive: int) -> None:
         self._client.connect(host, port, keepalive)
@@ -180,53 +186,71 @@ class Session:
         if self._closing and (line := self._client.socket()) is not None:
             line.close()
 
-    def _carry(self, bell: Bell) -> None:
-        """Carry everything there and back until the connection ends: the network thread."""
+    def _do(self, step: Callable[[], None]) -> None:
+        """Do a step; a mistake in it ends the connection, and the loop tells of it."""
+        sound = False
         try:
-            with selectors.DefaultSelector() as selector:
-                self._carry_on(selector, bell)
+            step()
+            sound = True
         finally:
-            if self._refusal is None:
-                self._refusal = BrokerError(f"{self._broker}: the connection is lost")
-            self._answered.set()
-            self._lost.set()
+            if not sound:
+                self._hang_up()
 
-    def _carry_on(self, selector: selectors.BaseSelector, bell: Bell) -> None:
-        client, line = self._client, self._client.socket()
+    def _serve(self) -> None:
+        """Have the loop read and write from now on."""
+        self._line = line = self._client.socket()
         if line is None:
+            self._hang_up()
             return
         without_delay(line.fileno())
-        selector.register(bell, selectors.EVENT_READ)
-        selector.register(line, selectors.EVENT_READ)
-        waiting_to_write, looked_after = False, time.monotonic()
-        while not self._closing:
-            busy = self._load()
-            if client.socket() is None:
-                return
-            if client.want_write() != waiting_to_write:
-                waiting_to_write = not waiting_to_write
-                wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if waiting_to_write else 0)
-                selector.modify(line, wanted)
-            # Bytes that TLS has deciphered already are none that a selector knows of.
-            deciphered = hasattr(line, "pending") and line.pending()
-            self._attend(selector, 0.0 if busy or deciphered else _TICK)
-            if deciphered:
-                client.loop_read()
-            if time.monotonic() - looked_after >= _TICK:
-                looked_after = time.monotonic()
-                client.loop_misc()
-        self._part()
+        self._client.on_socket_close = self._let_go
+        self._loop.add_reader(line.fileno(), self._do, self._read)
+        self._look_after()
 
-    def _attend(self, selector: selectors.BaseSelector, patience: float) -> None:
-        """Read and write where it can be done at once, or wait for that."""
-        for key, events in selector.select(patience):
-            if isinstance(key.fileobj, Bell):
-                key.fileobj.hear()
-                continue
-            if events & selectors.EVENT_READ:
-                self._client.loop_read()
-            if events & selectors.EVENT_WRITE:
-                self._client.loop_write()
+    def _look_after(self) -> None:
+        """Ask whether the broker is still there, now and then."""
+        self._client.loop_misc()
+        self._carry()
+        if self._line is not None:
+            self._tick = self._loop.call_later(_TICK, self._do, self._look_after)
+
+    def _read(self) -> None:
+        # Nobody listens while paho writes: it would make ten microseconds' worth of objects for each message
+        # of quality of service 0.
+        self._client.on_publish = self._on_publish
+        self._client.loop_read()
+        self._client.on_publish = None
+        # Bytes that TLS has deciphered already are none that the loop knows of.
+        deciphered = getattr(self._line, "pending", None)
+        if deciphered is not None and deciphered():
+            self._loop.call_soon(self._do, self._read)
+        self._carry()
+
+    def _carry(self) -> None:
+        """Have paho write what it has and what waits for it, as far as the socket takes it."""
+        if self._line is None:
+            return
+        if self._client.want_write():
+            self._client.loop_write()
+        if not self._closing and self._load():
+            self._bell.ring()
+        waits = self._client.want_write()
+        if self._unwritten and not waits:
+            written, self._unwritten = self._unwritten, []
+            for done in written:
+                done()
+        if waits is not self._waits_to_write:
+            self._wait_to_write(waits)
+
+    def _wait_to_write(self, waits: bool) -> None:  # noqa: FBT001 -- what it sets
+        """Carry on when the socket takes more, or wait for that no longer."""
+        if self._line is None:
+            return
+        self._waits_to_write = waits
+        if waits:
+            self._loop.add_writer(self._line.fileno(), self._do, self._carry)
+        else:
+            self._loop.remove_writer(self._line.fileno())
 
     def _load(self) -> bool:
         """Give paho what there is room for; returns whether there is more."""
@@ -251,22 +275,22 @@ class Session:
         if sent.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._drop("disconnected")
             return False
-        if message.qos or parcel.done is not None:
+        if message.qos:
             self._in_flight[sent.mid] = parcel.done
+        elif parcel.done is not None:
+            self._unwritten.append(parcel.done)
         return True
 
-    def _part(self) -> None:
-        """Send what paho still has, the goodbye last, in bounded time."""
-        line = self._client.socket()
-        self._client.disconnect()
-        until = time.monotonic() + _FAREWELL
-        while self._client.socket() is not None and time.monotonic() < until:
-            with selectors.DefaultSelector() as selector:
-                selector.register(self._client.socket(), selectors.EVENT_WRITE)  # type: ignore[arg-type]  # has a fileno
-                selector.select(_FAREWELL)
-            self._client.loop_write()
-        if self._client.socket() is not None and line is not None:
+    def _hang_up(self) -> None:
+        """Close the connection, if paho has not, and have everybody who waits for it know."""
+        line = self._line or self._client.socket()
+        self._let_go()
+        if line is not None:
             line.close()
+        if self._refusal is None:
+            self._refusal = BrokerError(f"{self._broker}: the connection is lost")
+        self._answered.set()
+        self._lost.set()
 
     def _make_client(self) -> Client:
         settings = self._settings
@@ -292,7 +316,6 @@ class Session:
         client.on_log = self._on_log
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        client.on_publish = self._on_publish
         client.on_message = self._on_message
         return client
 
@@ -339,7 +362,7 @@ class Session:
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         # A retained command is an old one, said to somebody who is no longer there.
         if not message.retain:
-            self._arrived(Message(message.topic, bytes(message.payload)))
+            self._loop.call_soon(self._heard, Message(message.topic, bytes(message.payload)))
 
     def _on_publish(self, _client: Client, _data: Any, number: int, code: Any, _properties: Any) -> None:
         done = self._in_flight.pop(number, None)
@@ -347,14 +370,13 @@ class Session:
             self._metrics.mqtt_dropped.labels("refused").inc()
         if done is not None:
             done()
-        self._finished()
+
+    def _let_go(self, *_paho: Any) -> None:
+        """Serve the socket no longer, which is about to be closed."""
+        if self._line is not None:
+            self._loop.remove_reader(self._line.fileno())
+            self._loop.remove_writer(self._line.fileno())
+            self._line = None
 
     def _drop(self, reason: str) -> None:
         self._metrics.mqtt_dropped.labels(reason).inc()
-        self._finished()
-
-    def _finished(self) -> None:
-        try:
-            self._pending.pop()
-        except IndexError:
-            return  # both threads took the last one: nothing is pending, which is what counts

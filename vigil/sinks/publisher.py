@@ -162,7 +162,7 @@ class MqttPublisher:
         session.publish(message, None if message.payload else partial(self._taken_back, message.topic))
 
     def _taken_back(self, topic: str) -> None:
-        """Forget a topic that the broker has forgotten; called on the network thread."""
+        """Forget a topic that the broker has forgotten."""
         if not self._retained[topic].payload:
             self._noted.discard(topic)
             self._outbox.taken_back(self._broker, topic)
@@ -224,7 +224,7 @@ class MqttPublisher:
         self._session = session
         self._metrics.mqtt_connected.set(1)
         self._say_again()
-        self._outbox.attach(session.publish)
+        self._outbox.attach(session.publish_threadsafe)
         loop = asyncio.get_running_loop()
         since, steady = loop.time(), None
         if self._told is RivalError:

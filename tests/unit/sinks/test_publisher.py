@@ -95,6 +95,10 @@ class FakeSession:
         if done is not None and not self.mute:
             done()
 
+    def publish_threadsafe(self, message: Message, done: Callable[[], None] | None = None) -> None:
+        """Note, as what is published on the loop."""
+        self.publish(message, done)
+
     def publish_frame(self, message: Message) -> None:
         """Note."""
         self.publish(message)
