@@ -139,7 +139,8 @@ def _near(known: Known, seen: Candidates, cameras: int, settings: TrackerSetting
     spread = known.spread[:2]
     margin = np.minimum(np.sqrt(spread), _BUFFER * known.box[2:])
     track, detection = _meeting(known, seen, cameras, margin)
-    box, detected = known.box.take(track, axis=1), seen.box.take(detection, axis=1)
+    box = known.box.take(track, axis=1)
+    detected = seen.box.take(detection, axis=1)
     distance = box[:2] - detected[:2]
     np.square(distance, out=distance)
     distance /= spread.take(track, axis=1)

@@ -23,6 +23,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cv2.typing import MatLike
+
     from vigil.core.types import Float32, UInt8
 
     Polygon = Sequence[tuple[float, float]]
@@ -89,21 +91,19 @@ class MotionDetector:
 
     def look(self, luma: UInt8, now: float) -> Motion:
         """Return what moves, after one more luma plane `(h, w)` taken with `stride_of`; `now` in seconds."""
-        plane = np.ascontiguousarray(luma)
         model = self._model
-        if model is None or model.shape != plane.shape:
-            self._model = _Model(plane, _watched(self._masks, plane.shape), now, self._sensitivity)
+        if model is None or model.shape != luma.shape:
+            self._model = _Model(luma, _watched(self._masks, luma.shape), now, self._sensitivity)
             return STILL
-        return model.look(_features(plane), now)
+        return model.look(luma, now)
 
     def stirs(self, luma: UInt8) -> bool:
         """Tell whether something moves in a plane, or light has changed; learns nothing from it.
 
         True while there is too little to compare with.
         """
-        plane = np.ascontiguousarray(luma)
         model = self._model
-        return model is None or model.shape != plane.shape or model.stirs(_features(plane))
+        return model is None or model.shape != luma.shape or model.stirs(luma)
 
     @property
     def settled(self) -> bool:
@@ -111,15 +111,43 @@ class MotionDetector:
         return self._model is not None and self._model.settled
 
 
-class _Model:
-    """Averages `(2, h, w)` of what `_features` returns, and the noise `(h, w)`, of one plane size."""
+class _Scratch:
+    """Planes of one size that every look uses again: what is looked at so often must not allocate."""
 
-    def __init__(self, plane: UInt8, watched: UInt8, now: float, sensitivity: float) -> None:
-        self.shape = plane.shape
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.plane, self.blurred, self.free, self.moving, self.solid = (
+            np.empty(shape, np.uint8) for _ in range(5)
+        )
+        self.features, self.shift, self.differs = (np.empty((2, *shape), np.float32) for _ in range(3))
+        self.level, self.threshold, self.foreground, self.change, self.limit = (
+            np.empty(shape, np.float32) for _ in range(5)
+        )
+        self.above = np.empty(shape, np.bool_)
+
+    def fill(self, luma: UInt8) -> Float32:
+        """Return `(2, h, w)`: the logarithm of luma, and how far it is off that of its neighbourhood."""
+        logarithm, relative = self.features
+        np.copyto(self.plane, luma)
+        cv2.LUT(cv2.blur(self.plane, (3, 3), self.blurred), _LOG, logarithm)
+        cv2.LUT(cv2.blur(self.plane, _NEIGHBOURHOOD, self.blurred), _LOG, self.level)
+        cv2.subtract(logarithm, self.level, relative)
+        return self.features
+
+    def over(self, values: Float32) -> UInt8:
+        """Return 1 where values exceed the threshold and 0 elsewhere; valid until the next call."""
+        return np.greater(values, self.threshold, out=self.above).view(np.uint8)
+
+
+class _Model:
+    """Averages `(2, h, w)` of luma's features, and the noise `(h, w)`, of one plane size."""
+
+    def __init__(self, luma: UInt8, watched: UInt8, now: float, sensitivity: float) -> None:
+        self.shape = luma.shape
+        self._scratch = _Scratch(luma.shape)
         self._times_noise, self._least_contrast = _TIMES_NOISE / sensitivity, _LEAST_CONTRAST / sensitivity
-        self._background = _features(plane)
+        self._background = self._scratch.fill(luma).copy()
         self._fast = self._background.copy()
-        self._noise = np.full(plane.shape, _NOISE_AT_FIRST, np.float32)
+        self._noise = np.full(luma.shape, _NOISE_AT_FIRST, np.float32)
         self._watched = watched
         self._looks = 0
         self._last = now
@@ -129,70 +157,72 @@ class _Model:
         """Whether enough looks have been learnt from."""
         return self._looks > _SETTLING
 
-    def look(self, features: Float32, now: float) -> Motion:
+    def look(self, luma: UInt8, now: float) -> Motion:
         """Return what moves in this frame and learn from it."""
         elapsed, self._last = max(0.0, now - self._last), now
         self._looks += 1
-        threshold = self._threshold()
-        shift = cv2.absdiff(features, self._fast)
-        if _is_sudden(shift, threshold):
-            self._start_over(features)
+        if self._is_sudden(luma):
+            self._start_over()
             return STILL
-        change, foreground = self._change(features, shift)
-        self._learn(features, change, (foreground > threshold).view(np.uint8), elapsed)
-        if not self.settled:
-            return STILL
-        return _gathered((change > threshold).view(np.uint8) & self._watched)
+        self._compare()
+        self._learn(elapsed)
+        return self._gathered() if self.settled else STILL
 
-    def stirs(self, features: Float32) -> bool:
+    def stirs(self, luma: UInt8) -> bool:
         """Tell whether something moves in this frame, or light has changed, or neither can be told yet."""
-        threshold = self._threshold()
-        shift = cv2.absdiff(features, self._fast)
-        if not self.settled or _is_sudden(shift, threshold):
+        if not self.settled or self._is_sudden(luma):
             return True
-        change, _ = self._change(features, shift)
-        return _gathered((change > threshold).view(np.uint8) & self._watched).active
+        self._compare()
+        return self._gathered().active
 
-    def _threshold(self) -> Float32:
-        threshold: Float32 = np.maximum(self._noise * self._times_noise, self._least_contrast)
-        return threshold
+    def _is_sudden(self, luma: UInt8) -> bool:
+        """Take a frame and tell whether most of it is other than just before."""
+        scratch = self._scratch
+        cv2.absdiff(scratch.fill(luma), self._fast, scratch.shift)
+        np.multiply(self._noise, self._times_noise, out=scratch.threshold)
+        np.maximum(scratch.threshold, self._least_contrast, out=scratch.threshold)
+        return bool(np.count_nonzero(scratch.over(scratch.shift[0])) > _SUDDEN * scratch.threshold.size)
 
-    def _change(self, features: Float32, shift: Float32) -> tuple[Float32, Float32]:
-        """Return by how much each cell differs from both averages, and from the background."""
-        differs = cv2.absdiff(features, self._background)
-        foreground = cv2.min(differs[0], differs[1])
+    def _compare(self) -> None:
+        """Find by how much each cell differs from both averages, and from the background."""
+        scratch = self._scratch
+        cv2.absdiff(scratch.features, self._background, scratch.differs)
+        cv2.min(scratch.differs[0], scratch.differs[1], scratch.foreground)
         # Of the two differences the lesser: what somebody has just uncovered is neither motion nor noise.
-        return cv2.min(cv2.min(shift[0], shift[1]), foreground), foreground
+        cv2.min(scratch.shift[0], scratch.shift[1], scratch.change)
+        cv2.min(scratch.change, scratch.foreground, scratch.change)
 
-    def _start_over(self, features: Float32) -> None:
+    def _start_over(self) -> None:
         """Take this picture for the background: the old one was of another light."""
-        self._background[:] = features
-        self._fast[:] = features
+        self._background[:] = self._fast[:] = self._scratch.features
         self._looks = 0
 
-    def _learn(self, features: Float32, change: Float32, standing: UInt8, elapsed: float) -> None:
-        first = 1 / (self._looks + 1)
+    def _learn(self, elapsed: float) -> None:
+        scratch, first = self._scratch, 1 / (self._looks + 1)
         usual, guarded = max(_share(elapsed, _BACKGROUND), first), _share(elapsed, _GUARDED)
-        free = 1 - standing
-        for each, fast, background in zip(features, self._fast, self._background, strict=True):
+        standing = scratch.over(scratch.foreground)
+        np.subtract(1, standing, out=scratch.free)
+        for each, fast, background in zip(scratch.features, self._fast, self._background, strict=True):
             cv2.accumulateWeighted(each, fast, max(_share(elapsed, _FAST), first))
-            cv2.accumulateWeighted(each, background, usual, free)
+            cv2.accumulateWeighted(each, background, usual, scratch.free)
             cv2.accumulateWeighted(each, background, guarded, standing)
         # Clipped: what is there for less than half of the time, an object, barely raises the level.
-        clipped = np.minimum(change, self._noise * 2 + _NOISE_STEP)
-        cv2.accumulateWeighted(clipped, self._noise, max(_share(elapsed, _NOISE), first))
+        np.multiply(self._noise, 2, out=scratch.limit)
+        scratch.limit += _NOISE_STEP
+        np.minimum(scratch.change, scratch.limit, out=scratch.limit)
+        cv2.accumulateWeighted(scratch.limit, self._noise, max(_share(elapsed, _NOISE), first))
 
-
-def _features(plane: UInt8) -> Float32:
-    """Return `(2, h, w)`: the logarithm of luma, and how far it is off that of its neighbourhood."""
-    features = np.empty((2, *plane.shape), np.float32)
-    cv2.LUT(cv2.blur(plane, (3, 3)), _LOG, features[0])
-    cv2.subtract(features[0], cv2.LUT(cv2.blur(plane, _NEIGHBOURHOOD), _LOG), features[1])
-    return features
-
-
-def _is_sudden(shift: Float32, threshold: Float32) -> bool:
-    return bool(np.count_nonzero(shift[0] > threshold) > _SUDDEN * threshold.size)
+    def _gathered(self) -> Motion:
+        """Return the groups of moving cells that are large enough; single cells are noise."""
+        scratch = self._scratch
+        moving = np.bitwise_and(scratch.over(scratch.change), self._watched, out=scratch.moving)
+        solid = cv2.medianBlur(moving, 3, scratch.solid)
+        if cv2.countNonZero(solid) < _LEAST_CELLS:
+            return STILL
+        # Contours are found in a fifth of the time that OpenCV's labelling takes on so small a plane.
+        wide = cv2.dilate(solid, _JOIN, moving)
+        outlines, _ = cv2.findContours(wide, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        return _joined(outlines, scratch.solid)
 
 
 def _share(elapsed: float, constant: float) -> float:
@@ -211,13 +241,8 @@ def _watched(masks: Sequence[Polygon], shape: tuple[int, ...]) -> UInt8:
     return watched
 
 
-def _gathered(moving: UInt8) -> Motion:
-    """Return the groups of moving cells that are large enough; single cells are noise."""
-    solid = cv2.medianBlur(moving, 3)
-    if cv2.countNonZero(solid) < _LEAST_CELLS:
-        return STILL
-    # Contours are found in a fifth of the time that OpenCV's labelling takes on so small a plane.
-    outlines, _ = cv2.findContours(cv2.dilate(solid, _JOIN), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+def _joined(outlines: Sequence[MatLike], solid: UInt8) -> Motion:
+    """Return what moves: the outlines that hold enough of the solid cells."""
     boxes, cells = [], 0
     for left, top, wide, high in map(cv2.boundingRect, outlines):
         count = cv2.countNonZero(solid[top : top + high, left : left + wide])
@@ -226,7 +251,7 @@ def _gathered(moving: UInt8) -> Motion:
             cells += count
     if not boxes:
         return STILL
-    height, width = moving.shape
+    height, width = solid.shape
     corners = np.array(boxes, np.float32)
     corners /= np.array([width, height, width, height], np.float32)
-    return Motion(active=True, area=min(1.0, cells / moving.size), boxes=corners)
+    return Motion(active=True, area=min(1.0, cells / solid.size), boxes=corners)
