@@ -57,6 +57,8 @@ class Scene:
     ) -> None:
         self._sources = iter(sources)
         self.opened: list[FakeSource] = []
+        self.threads: list[threading.Thread] = []
+        """Which thread opened each."""
         self.frames: list[Frame] = []
         self.told: list[CameraHealth] = []
         self.metrics = Metrics()
@@ -88,6 +90,7 @@ class Scene:
 
     def _open(self, config: CameraConfig, pause: Pause) -> FakeSource:
         assert config is self.camera.config
+        self.threads.append(threading.current_thread())
         self.opened.append(next(self._sources)(pause))
         return self.opened[-1]
 
@@ -273,6 +276,7 @@ async def test_hung_thread_is_left_and_counted(
     scene = Scene(lambda _pause: FakeSource(hang()), open_timeout=0.0, read_timeout=0.0)
     with pytest.raises(StalledError):
         await asyncio.wait_for(scene.camera.run_once(), PATIENCE)
+    assert await asyncio.to_thread(gate.reached.wait, PATIENCE)
     assert scene.value("capture_threads_abandoned_total") == 1
     assert "drive: the capture thread hangs and is left behind" in caplog.messages
     gate.open()
@@ -282,23 +286,29 @@ async def test_hung_thread_is_left_and_counted(
 
 async def test_hung_thread_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """While one thread hangs in its source a new one captures; the old one's late frames are not taken."""
-    gate = Gate()
+    gate, taken = Gate(), threading.Event()
 
     def hang() -> Iterator[Picture]:
         gate.pass_through()
         yield from pictures(5)
 
-    hung, good = (lambda _pause: FakeSource(hang())), (lambda pause: FakeSource(endless(pause)))
+    def capture(pause: Pause) -> Iterator[Picture]:
+        yield from pictures(1)
+        taken.set()
+        assert pause(PATIENCE)
+
+    hung, good = (lambda _pause: FakeSource(hang())), (lambda pause: FakeSource(capture(pause)))
     scene = Scene(hung, good, backoff=AT_ONCE, open_timeout=0.0, read_timeout=0.0)
     with monkeypatch.context() as hurry:
         hurry.setattr("vigil.video.camera._GRACE", 0)
         with pytest.raises(StalledError):
             await asyncio.wait_for(scene.camera.run_once(), PATIENCE)
+    assert await asyncio.to_thread(gate.reached.wait, PATIENCE)
     scene.camera.config = config()
     task = asyncio.ensure_future(scene.camera.run())
     await scene.until(LIVE)
-    names = [thread.name for thread in threading.enumerate() if thread.name.startswith("capture-")]
-    assert names == ["capture-drive"] * 2
+    assert await asyncio.to_thread(taken.wait, PATIENCE)
+    assert [(each.name, each.is_alive()) for each in scene.threads] == [("capture-drive", True)] * 2
     gate.open()
     assert await asyncio.to_thread(scene.opened[0].closed.wait, PATIENCE)
     assert not scene.opened[1].closed.is_set()
