@@ -169,7 +169,7 @@ class Shards:
 
     def announce(self) -> None:
         """Tell the bus of every camera and how it is."""
-        self._bus.publish(list(self._known.all()))
+        self._bus.publish(list(self._known.all(self._config.cameras)))
 
     def totals(self) -> dict[str, Totals]:
         """Return the crossings of every camera's lines, for whoever keeps them."""

@@ -55,9 +55,11 @@ class Known:
         """Return what a camera reports, as it stands; raises `KeyError` as above."""
         return self._cameras[camera].introduced
 
-    def all(self) -> Iterator[BusMessage]:
-        """Yield what introduces every camera, as it stands."""
-        for name, camera in self._cameras.items():
+    def all(self, names: Iterable[str]) -> Iterator[BusMessage]:
+        """Yield what introduces these cameras, as they stand, in this order."""
+        for name in names:
+            if (camera := self._cameras.get(name)) is None:
+                continue
             yield camera.introduced
             yield MotionChanged(name, on=camera.moving)
             yield camera.health
