@@ -30,8 +30,8 @@ from vigil.core.types import (
 from vigil.shards.exposition import Merger
 from vigil.shards.known import CRASHED, Known
 from vigil.shards.shard import BACKOFF, Shard, ShardDownError, spawn
-from vigil.shards.split import assign, gpus, subset, visible_device
-from vigil.shards.wire import Detect, Expose, Orders, Perform, Picture, Show
+from vigil.shards.split import assign, gpus, subset, visible_device, with_models_of
+from vigil.shards.wire import Detect, Expose, Orders, Picture, Show
 from vigil.supervisor import camera_filters, model_confidence
 from vigil.unit import quantile
 
@@ -155,11 +155,7 @@ class Shards:
         async with self._busy:
             wanted = self._wanted[command.camera]
             self._wanted[command.camera] = _after(wanted, command)
-            shard = self._home(command.camera)
-            try:
-                await shard.ask(Perform(command), _PATIENCE)
-            except ShardDownError:
-                # It is told when it is back; until then this is how it will be.
+            if not await self._home(command.camera).perform(command, _PATIENCE):
                 self._foretell(command.camera)
 
     def request(self, command: CameraCommand | SettingCommand) -> None:
@@ -258,16 +254,15 @@ class Shards:
         """Take what happened."""
         del shard
         self._known.take(messages)
+        for message in messages:
+            if isinstance(message, CameraHealth) and (series := self._metrics.camera(message.camera)):
+                series.health(message)
         self._bus.publish(messages)
 
     def lost(self, shard: int) -> None:
         """Hear that a shard is dead: none of its cameras is watched until it is back."""
         self._merger.died(shard)
-        names = self._cameras_of(shard)
-        self._bus.publish(self._known.crashed(names))
-        for name in names:
-            if (series := self._metrics.camera(name)) is not None:
-                series.health(self._known.health(name))
+        self.told(shard, self._known.crashed(self._cameras_of(shard)))
 
     def _failed(self, shard: Shard, error: Exception, wait: float) -> None:
         names = ", ".join(self._cameras_of(shard.number)) or "no camera"
@@ -351,7 +346,8 @@ class Shards:
         return [name for name in self._config.cameras if self._homes.get(name) == shard]
 
     def _part(self, shard: int) -> Config:
-        return subset(self._config, self._cameras_of(shard))
+        config = with_models_of(self._setup.config, self._config)
+        return subset(config, self._cameras_of(shard))
 
     def _environ(self, shard: int, shards: int) -> Mapping[str, str]:
         """Return what a shard's environment has beside this process's: the GPU that is its own."""

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vigil.aio.bus import Subscription
+    from vigil.config.model import Config
     from vigil.core.types import BusMessage
     from vigil.inference.service import Service
     from vigil.shards.wire import Question
@@ -154,8 +155,7 @@ class Watcher:
                 await self._supervisor.command(command)
                 return None
             case Apply(config):
-                await self._apply(question)
-                self._config = config
+                await self._apply(config)
                 return None
             case Show():
                 return self._supervisor.views()
@@ -168,11 +168,12 @@ class Watcher:
             case _:
                 assert_never(question)
 
-    async def _apply(self, order: Apply) -> None:
-        changes = diff(self._config, order.config)
+    async def _apply(self, config: Config) -> None:
+        # Noted before anything is waited for: the next one is compared with this one.
+        changes, self._config = diff(self._config, config), config
         if changes.log:
-            logging_setup.set_up(order.config.log)
-        await self._supervisor.apply(order.config, changes)
+            logging_setup.set_up(config.log)
+        await self._supervisor.apply(config, changes)
 
 
 async def serve(connected: socket.socket) -> int:

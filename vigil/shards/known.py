@@ -82,7 +82,7 @@ class Known:
                     self._happened(self._cameras[name].events, message)
 
     def crashed(self, names: Iterable[str]) -> list[BusMessage]:
-        """Return what is to be told when nobody watches these cameras any more, and note it."""
+        """Return what is to be told now that nobody watches these cameras any more."""
         found: list[BusMessage] = []
         for name in names:
             if (camera := self._cameras.get(name)) is not None:
@@ -91,7 +91,6 @@ class Known:
                 if camera.health.state is not CameraState.DISABLED:
                     found.append(CameraHealth(name, CameraState.OFFLINE, CRASHED))
                 camera.introduced = camera.introduced.emptied()
-        self.take(found)
         return found
 
     def _introduced(self, name: str, message: CameraIntroduced) -> None:

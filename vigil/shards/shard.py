@@ -13,26 +13,46 @@ from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 from vigil.aio.tasks import Backoff
+from vigil.core.settings import ENABLED
+from vigil.core.types import SettingCommand
 from vigil.errors import CannotStartError, RetryableError
 from vigil.shards.channel import Channel, ClosedError
-from vigil.shards.wire import Answer, Apply, Asked, Decoder, Failed, Go, Orders, Pulse, Ready, Stop, Told
+from vigil.shards.wire import (
+    Answer,
+    Apply,
+    Asked,
+    Decoder,
+    Failed,
+    Go,
+    Orders,
+    Perform,
+    Pulse,
+    Ready,
+    Stop,
+    Told,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from vigil.config.model import Config
-    from vigil.core.types import BusMessage
+    from vigil.core.types import BusMessage, CameraCommand
     from vigil.shards.wire import Question
 
 log = logging.getLogger(__name__)
 
 BACKOFF = Backoff(first=1.0, longest=30.0)
-_STOP = 8.0
+_STOP = 6.0
 """Seconds that a shard gets to end in order, of the ten that vigil promises."""
+_MOST_ASKED = 100
+"""Questions that wait for one shard's answers."""
 _SILENT = 10.0
 """Seconds without a pulse that are trouble."""
 _PATIENCE = 30.0
-"""Seconds of trouble after which a shard is ended, as systemd does with a vigil that is stuck."""
+"""Seconds after which a silent shard is ended, as systemd does with a vigil that is stuck.
+
+One whose inference is stuck gets what one inference may take besides, after which it helps itself.
+"""
 _LOOK = 1.0
 _PASSED_ON = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
 """What systemd tells the front alone."""
@@ -124,6 +144,8 @@ class Shard:
         self._listener = listener
         self._start_process = start_process
         self._numbers = count()
+        self._missed: dict[tuple[str, str], Perform] = {}
+        """Commands of while it was starting, after its orders: the latest of each kind."""
         self._run: _Run | None = None
         self._going = False
 
@@ -156,6 +178,7 @@ class Shard:
     async def start(self) -> Ready:
         """Start the process and wait until its models are loaded; raises `CannotStartError`."""
         orders = self._listener.orders(self.number)
+        self._missed.clear()  # what was asked for until now is in the orders
         process, channel = await self._start_process()
         try:
             await channel.send(orders)
@@ -188,6 +211,8 @@ class Shard:
         await run.channel.send(Go())
         self._going, self.why = True, ""
         self.catch_up(self._listener.orders(self.number).config)
+        for command in self._missed.values():
+            self._put(run, command)
         try:
             async with asyncio.TaskGroup() as group:
                 guard = group.create_task(self._guard(run), name=f"shard-{self.number}-guard")
@@ -215,11 +240,23 @@ class Shard:
         run = self._run
         if run is None or not self._going:
             raise ShardDownError(f"shard {self.number} {self.why or 'is starting'}; try again")
+        if len(run.asked) >= _MOST_ASKED:
+            raise ShardDownError(f"too many wait for shard {self.number}; try again")
         try:
             async with asyncio.timeout(patience):
                 return await self._put(run, question)
         except TimeoutError:
             raise ShardDownError(f"shard {self.number} does not answer") from None
+
+    async def perform(self, command: CameraCommand | SettingCommand, patience: float) -> bool:
+        """Have a camera obey; returns whether it has. If the shard is starting it will, once it is there."""
+        try:
+            await self.ask(Perform(command), patience)
+        except ShardDownError:
+            kind = command.setting if isinstance(command, SettingCommand) else ENABLED
+            self._missed[command.camera, kind] = Perform(command)
+            return False
+        return True
 
     async def end(self) -> None:
         """End the process by force if it is still there."""
@@ -257,7 +294,8 @@ class Shard:
         """End a process that has been in trouble for too long."""
         while True:
             await asyncio.sleep(_LOOK)
-            if asyncio.get_running_loop().time() - run.well_at > _PATIENCE:
+            now, longest = asyncio.get_running_loop().time(), _longest_inference(run.config)
+            if now - run.heard_at > _PATIENCE or now - run.well_at > _PATIENCE + longest:
                 log.error("shard %d: %s; it is ended", self.number, self.trouble)
                 run.process.kill()
                 return
@@ -283,6 +321,11 @@ class Shard:
         for answer in run.asked.values():
             if not answer.done():
                 answer.set_exception(ShardDownError(f"shard {self.number} {self.why}"))
+
+
+def _longest_inference(config: Config) -> float:
+    """Return the seconds after which a shard gives up an inference by itself."""
+    return max(model.timeout for model in (config.model, *config.models.values()))
 
 
 def _looked_at(answer: asyncio.Future[object]) -> None:

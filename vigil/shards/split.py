@@ -66,6 +66,19 @@ def subset(config: Config, names: Iterable[str]) -> Config:
 _NOT_THEIRS = ("mqtt", "homeassistant", "compat", "http", "profiles", "location")
 
 
+def with_models_of(started: Config, config: Config) -> Config:
+    """Return a configuration with the models of another, which are loaded; only confidences can change.
+
+    So a shard that is started again loads what the others have.
+    """
+    models = {
+        name: model.model_copy(update={"confidence": config.models.get(name, model).confidence})
+        for name, model in started.models.items()
+    }
+    model = started.model.model_copy(update={"confidence": config.model.confidence})
+    return config.model_copy(update={"model": model, "models": models})
+
+
 def part_of_workers(workers: int, shard: int, shards: int) -> int:
     """Return how many of the engine workers that the machine has room for are a shard's, 1 at least."""
     return max(1, workers // shards + (shard < workers % shards))

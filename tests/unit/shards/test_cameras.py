@@ -159,6 +159,23 @@ async def test_shard_that_comes_back_goes_on(houses: ManyHouses) -> None:
     assert last.totals == TOTALS["a"]
 
 
+async def test_command_while_a_shard_starts_is_not_lost(houses: ManyHouses) -> None:
+    """What is asked after a new process has its orders and before it is there is done when it is there."""
+    since = len(houses.heard)
+    houses.processes[1].kill()
+    async with asyncio.timeout(PATIENCE):
+        while len(houses.processes) < 3:
+            await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert "shard 1" in houses.shards.trouble()
+    await houses.shards.command(SettingCommand("b", Setting.FPS, 4.0))
+    await houses.shards.command(SettingCommand("b", Setting.FPS, 3.0))
+    await houses.until(CameraHealth("b", CameraState.LIVE), since)
+    async with asyncio.timeout(PATIENCE):
+        while {view.name: view.target_fps for view in await houses.shards.views()}["b"] != 3:
+            await asyncio.sleep(0.01)
+
+
 async def test_nothing_is_asked_of_the_dead(houses: ManyHouses) -> None:
     """Pictures of a camera whose shard is away are none, and uploads go to the others, or are refused."""
     for process in houses.processes:
@@ -220,6 +237,40 @@ async def test_reload_reaches_a_shard_that_is_away(houses: ManyHouses) -> None:
     views = {view.name: view for view in await houses.shards.views()}
     assert list(views) == ["b", "c"]
     assert views["c"].target_fps == 7
+
+
+async def test_reload_while_a_shard_starts_is_not_lost(houses: ManyHouses) -> None:
+    """What is taken over after a new process has its orders reaches it when it is there."""
+    since = len(houses.heard)
+    houses.processes[1].kill()
+    async with asyncio.timeout(PATIENCE):
+        while len(houses.processes) < 3:
+            await asyncio.sleep(0)
+    await apply(houses, CONFIG, changed(b={"detect": {**ALWAYS["detect"], "fps": 6}}))
+    await houses.until(CameraHealth("b", CameraState.LIVE), since)
+    async with asyncio.timeout(PATIENCE):
+        while {view.name: view.target_fps for view in await houses.shards.views()}["b"] != 6:
+            await asyncio.sleep(0.01)
+
+
+async def test_silent_shard_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A process that says nothing any more is ended and another one started, as one that died."""
+    monkeypatch.setattr("vigil.shards.shard._PATIENCE", 0.5)
+    monkeypatch.setattr("vigil.shards.shard._LOOK", 0.1)
+    monkeypatch.setattr("vigil.shards.child._PULSE", 0.1)
+    # Nothing is detected, so that a pulse is all that there is to say.
+    houses = ManyHouses(monkeypatch, config_of({"a": {"detect": {"enabled": False}}}), 1)
+    async with houses.running():
+        await asyncio.sleep(0.8)
+        assert len(houses.processes) == 1, "who has a pulse is left alone"
+        monkeypatch.setattr("vigil.shards.child._PULSE", 1000)
+        await houses.until(CameraHealth("a", CameraState.OFFLINE, "crashed"))
+        monkeypatch.setattr("vigil.shards.child._PULSE", 0.1)
+        await houses.until(CameraHealth("a", CameraState.LIVE), len(houses.heard))
+    assert "it is ended" in caplog.text
+    assert len(houses.processes) == 2
 
 
 async def test_newer_wish_of_the_file_wins(houses: ManyHouses) -> None:

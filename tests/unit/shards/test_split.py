@@ -20,6 +20,7 @@ from vigil.shards.split import (
     part_of_workers,
     subset,
     visible_device,
+    with_models_of,
 )
 
 if TYPE_CHECKING:
@@ -90,6 +91,22 @@ def test_shard_knows_its_cameras_and_no_secret_of_brokers() -> None:
     assert part.cameras["c0"] == config.cameras["c0"]
     assert part.model == config.model
     assert (part.mqtt.host, part.mqtt.password, part.profiles) == (None, None, {})
+
+
+def test_models_are_those_that_are_loaded() -> None:
+    """Of a model only the confidence changes while vigil runs, in a shard that is started again too."""
+    started = config_of(many(1), model={"size": 320}, models={"small": {"size": 320}})
+    now = config_of(
+        many(2),
+        model={"size": 640, "confidence": 0.8},
+        models={"small": {"confidence": 0.9}, "new": {"size": 320}},
+    )
+    config = with_models_of(started, now)
+    assert list(config.cameras) == ["c0", "c1"]
+    assert (config.model.size, config.model.confidence) == (320, 0.8)
+    assert {name: (each.size, each.confidence) for name, each in config.models.items()} == {
+        "small": (320, 0.9)
+    }
 
 
 @pytest.mark.parametrize(("workers", "shards", "parts"), [(8, 2, [4, 4]), (8, 3, [3, 3, 2]), (1, 2, [1, 1])])
