@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from vigil.aio.bus import Bus
 from vigil.aio.threads import call_in_thread
 from vigil.analytics.pipeline import Pipelines
 from vigil.commanded import Commanded
-from vigil.core.types import MAIN_MODEL, ProfileCommand
+from vigil.core.types import ProfileCommand
 from vigil.daemon import LiveDaemon
 from vigil.inference.loop import InferenceLoop
-from vigil.inference.service import open_service
-from vigil.inference.store import cache_folder
+from vigil.inference.service import open_services
 from vigil.memory import Memory
 from vigil.messaging import Messaging
 from vigil.metrics import Metrics
@@ -26,10 +25,25 @@ from vigil.systemd import Notifier
 from vigil.web.server import WebServer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vigil.config.model import Config
-    from vigil.core.types import BusMessage, Command
-    from vigil.inference.service import Service
+    from vigil.core.settings import Held
+    from vigil.core.types import BusMessage, CameraCommand, Command, SettingCommand
     from vigil.launch import Setup
+
+
+class Cameras(Protocol):
+    """All cameras, in this process or in others."""
+
+    def request(self, command: CameraCommand | SettingCommand) -> None:
+        """Do what was asked as soon as possible."""
+
+    def held(self) -> Mapping[str, Mapping[str, Held]]:
+        """Return what is set of every camera instead of what its configuration says."""
+
+    def announce(self) -> None:
+        """Tell the bus of every camera and how it is."""
 
 
 async def run(setup: Setup) -> None:
@@ -44,7 +58,10 @@ async def run(setup: Setup) -> None:
     config = setup.config.under(profile)
     metrics, systemd = Metrics(), Notifier(setup.environ)
     bus: Bus[BusMessage] = Bus(on_drop=metrics.sink_dropped)
-    services = await call_in_thread(lambda: open_services(setup), name="open-models")
+    opener = setup.open_services or open_services
+    services = await call_in_thread(
+        lambda: opener(setup.config, setup.weights, setup.environ), name="open-models"
+    )
     loaded = {name: service.loaded for name, service in services.items()}
     metrics.describe(loaded.values())
     snapshots = Snapshots(bus.publish, metrics)
@@ -94,28 +111,21 @@ async def run(setup: Setup) -> None:
         await messaging.stop()
 
 
-def obey(command: Command, supervisor: Supervisor, profiles: Profiles) -> None:
+def obey(command: Command, cameras: Cameras, profiles: Profiles) -> None:
     """Hand a wish to the part that can fulfil it."""
     if isinstance(command, ProfileCommand):
         profiles.request(command)
     else:
-        supervisor.request(command)
+        cameras.request(command)
 
 
-def held_commands(config: Config, choice: Choice, supervisor: Supervisor) -> Commanded:
+def held_commands(config: Config, choice: Choice, cameras: Cameras) -> Commanded:
     """Return what is to be there again after a restart."""
-    return Commanded(choice.chosen, supervisor.held()) if config.commands.keep else Commanded()
+    return Commanded(choice.chosen, cameras.held()) if config.commands.keep else Commanded()
 
 
-def announce(supervisor: Supervisor, profiles: Profiles, stats: Stats) -> None:
+def announce(cameras: Cameras, profiles: Profiles, stats: Stats) -> None:
     """Tell the bus everything that a new publisher has to know."""
-    supervisor.announce()
+    cameras.announce()
     profiles.announce()
     stats.announce()
-
-
-def open_services(setup: Setup) -> dict[str, Service]:
-    """Load every model of the configuration, each once; blocks. Raises `CannotStartError`."""
-    models = {MAIN_MODEL: setup.config.model, **setup.config.models}
-    cache = cache_folder(setup.environ)
-    return {name: open_service(setup.weights[name], each, cache) for name, each in models.items()}

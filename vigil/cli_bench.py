@@ -129,6 +129,28 @@ def memory(
 
 
 @bench.command()
+def shards(
+    *,
+    cameras: Annotated[list[int] | None, typer.Option(help="Numbers of cameras to try.")] = None,
+    processes: Annotated[list[int] | None, typer.Option(help="Values of `shards`; else 1 and 2.")] = None,
+    fps: Annotated[float, typer.Option(min=1, max=60, help="Frames that each sends per second.")] = 25,
+    looks: Annotated[float, typer.Option(min=0.1, max=60, help="How many of them are inferred.")] = 25,
+    objects: Annotated[int, typer.Option(min=0, help="How many in every picture.")] = 10,
+    seconds: Annotated[float, typer.Option(min=2, help="Seconds of each run.")] = 15,
+    settle: Annotated[float, typer.Option(min=0, help="Seconds before each.")] = 6,
+    as_json: AsJson = False,
+) -> None:
+    """Measure from how many cameras on several processes do more than one; the engine costs nothing."""
+    from vigil.bench.shards import CAMERAS, SHARDS, Order, measure  # noqa: PLC0415 -- as in `cli.run`
+
+    log.set_up(LogConfig(level="error"))
+    order = Order(cameras or CAMERAS, processes or SHARDS, fps, looks, objects, seconds, settle)
+    with progress() as tick, work_folder() as folder:
+        found = asyncio.run(measure(order, folder, tick))
+    tell(found.to_json(), tables.shards(found), as_json=as_json)
+
+
+@bench.command()
 def density(
     *,
     scene: Annotated[str, typer.Option(help="busy, typical or all.")] = "busy",

@@ -31,70 +31,22 @@ _STUCK_AFTER = 10.0
 """Seconds without progress of the inference loop, though there is work, that make the daemon unhealthy."""
 
 
-class LiveDaemon:
-    """Answers the web's questions from the parts that know."""
+class Configured:
+    """What does not depend on where the cameras are watched: configuration, profiles, uploads."""
 
-    def __init__(
-        self,
-        loop: InferenceLoop,
-        supervisor: Supervisor,
-        reload: Reload,
-        profiles: Profiles,
-        metrics: Metrics,
-    ) -> None:
-        self._loop = loop
-        self._supervisor = supervisor
+    def __init__(self, reload: Reload, profiles: Profiles) -> None:
         self._reload = reload
         self._profiles = profiles
-        self._metrics = metrics
         self.started = False
-
-    @property
-    def model(self) -> Model:
-        """The model that finds objects."""
-        return self._loop.model()
 
     @property
     def default_confidence(self) -> float:
         """Confidence of an upload that names none."""
         return self._reload.config.model.confidence
 
-    def trouble(self) -> str:
-        """Return why the daemon is not healthy; empty when it is."""
-        if trouble := self._loop.trouble():
-            return trouble
-        stuck = self._loop.stuck_for()
-        return f"the inference loop has not moved for {stuck:.0f} s" if stuck > _STUCK_AFTER else ""
-
-    def healthy(self) -> bool:
-        """Tell whether there is no trouble: what feeds the watchdog."""
-        return not self.trouble()
-
     def ready(self) -> bool:
         """Tell whether everything is started."""
         return self.started
-
-    def metrics(self) -> bytes:
-        """Return the Prometheus exposition."""
-        return self._metrics.render()
-
-    def cameras(self) -> Sequence[CameraView]:
-        """Return every camera of the configuration."""
-        return self._supervisor.views()
-
-    async def snapshot(self, camera: str) -> bytes | None:
-        """Return a JPEG of the camera's latest inferred frame with boxes; raises `KeyError` if unknown."""
-        sight = self._supervisor.sight(camera)
-        if sight is None:
-            return None
-        return await call_in_thread(
-            lambda: encode_jpeg(annotate(sight.frame.image.to_bgr(), sight.detections, sight.model.names)),
-            name="snapshot",
-        )
-
-    async def command(self, command: CameraCommand | SettingCommand) -> None:
-        """Enable, disable, restart or set something of a camera; raises `KeyError` if unknown."""
-        await self._supervisor.command(command)
 
     async def reload(self) -> str:
         """Take over the configuration file as it is now and return what changed; raises `VigilError`."""
@@ -113,6 +65,71 @@ class LiveDaemon:
         limit = self._reload.config.http.max_pixels
         return await call_in_thread(lambda: decode_picture(data, limit), name="decode-upload")
 
+
+class LiveDaemon(Configured):
+    """Answers the web's questions from the parts that know, all in this process."""
+
+    def __init__(
+        self,
+        loop: InferenceLoop,
+        supervisor: Supervisor,
+        reload: Reload,
+        profiles: Profiles,
+        metrics: Metrics,
+    ) -> None:
+        super().__init__(reload, profiles)
+        self._loop = loop
+        self._supervisor = supervisor
+        self._metrics = metrics
+
+    @property
+    def model(self) -> Model:
+        """The model that finds objects."""
+        return self._loop.model()
+
+    def trouble(self) -> str:
+        """Return why the daemon is not healthy; empty when it is."""
+        return trouble_of(self._loop)
+
+    def healthy(self) -> bool:
+        """Tell whether there is no trouble: what feeds the watchdog."""
+        return not self.trouble()
+
+    async def metrics(self) -> bytes:
+        """Return the Prometheus exposition."""
+        return self._metrics.render()
+
+    async def cameras(self) -> Sequence[CameraView]:
+        """Return every camera of the configuration."""
+        return self._supervisor.views()
+
+    async def snapshot(self, camera: str) -> bytes | None:
+        """Return a JPEG of the camera's latest inferred frame with boxes; raises `KeyError` if unknown."""
+        return await snapshot_of(self._supervisor, camera)
+
+    async def command(self, command: CameraCommand | SettingCommand) -> None:
+        """Enable, disable, restart or set something of a camera; raises `KeyError` if unknown."""
+        await self._supervisor.command(command)
+
     async def detect(self, image: Image, confidence: float) -> Detections:
         """Find objects in a picture, in its turn."""
         return await self._loop.detect(image, confidence)
+
+
+def trouble_of(loop: InferenceLoop) -> str:
+    """Return why inference is not healthy; empty when it is."""
+    if trouble := loop.trouble():
+        return trouble
+    stuck = loop.stuck_for()
+    return f"the inference loop has not moved for {stuck:.0f} s" if stuck > _STUCK_AFTER else ""
+
+
+async def snapshot_of(supervisor: Supervisor, camera: str) -> bytes | None:
+    """Return a JPEG of the camera's latest inferred frame with boxes; raises `KeyError` if unknown."""
+    sight = supervisor.sight(camera)
+    if sight is None:
+        return None
+    return await call_in_thread(
+        lambda: encode_jpeg(annotate(sight.frame.image.to_bgr(), sight.detections, sight.model.names)),
+        name="snapshot",
+    )

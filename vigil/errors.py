@@ -121,3 +121,10 @@ class StalledError(SourceError):
     """The source is open and delivers no frames."""
 
     reason = "stalled"
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """Return what is to blame in a group of errors: one of vigil's own, if there is one, before any other."""
+    while isinstance(error, BaseExceptionGroup):
+        error = (error.subgroup(VigilError) or error).exceptions[0]
+    return error

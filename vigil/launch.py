@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
     from vigil.config.model import Config
     from vigil.config.watch import Identity
+    from vigil.inference.service import Service
+
+    Opener: TypeAlias = Callable[[Config, Mapping[str, Path], Mapping[str, str]], dict[str, Service]]
+    """Loads every model of a configuration from its weights, with the environment; blocks."""
 
 
 def _nothing() -> None:
@@ -36,3 +40,5 @@ class Setup:
     """Called once everything is up."""
     reload_requested: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by SIGHUP."""
+    open_services: Opener | None = None
+    """What loads the models instead of `inference.service.open_services`; can be named to another process."""

@@ -9,7 +9,9 @@ import signal
 from typing import TYPE_CHECKING
 
 from vigil import app
-from vigil.errors import CannotStartError, VigilError
+from vigil.core.cores import cores
+from vigil.errors import CannotStartError, VigilError, cause_of
+from vigil.shards.split import number_of
 from vigil.sinks.broker import check_free
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def serve(setup: Setup) -> int:
 
 
 async def _serve(setup: Setup) -> int:
-    daemon = asyncio.create_task(app.run(setup), name="daemon")
+    daemon = asyncio.create_task(_run(setup), name="daemon")
     loop = asyncio.get_running_loop()
     stop = _Stop(daemon)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -49,6 +51,16 @@ async def _serve(setup: Setup) -> int:
     except Exception as error:  # noqa: BLE001 -- the edge of the process
         return _failed(error)
     return CRASHED  # a daemon does not end by itself
+
+
+async def _run(setup: Setup) -> None:
+    """Watch the cameras here, or in so many processes as the configuration says."""
+    if (number := number_of(setup.config, cores())) == 1:
+        await app.run(setup)
+    else:
+        from vigil.shards import front  # noqa: PLC0415 -- who has one process need not load it
+
+        await front.run(setup, number)
 
 
 class _Stop:
@@ -70,9 +82,7 @@ class _Stop:
 
 def _failed(error: BaseException) -> int:
     """Log what ended the daemon and return the exit status for it."""
-    if isinstance(error, BaseExceptionGroup):
-        known = error.subgroup(VigilError)
-        return _failed((known or error).exceptions[0])
+    error = cause_of(error)
     if isinstance(error, VigilError):
         log.error("%s", error)
         return error.exit_status

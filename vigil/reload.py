@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from vigil import log as logging_setup
 from vigil.config.diff import diff
@@ -16,21 +16,31 @@ from vigil.config.watch import changes as file_changes
 from vigil.errors import CannotStartError, VigilError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from vigil.analytics.filters import ClassFilter
     from vigil.config.diff import Changes
     from vigil.config.model import Config
     from vigil.config.watch import Identity
     from vigil.messaging import Messaging
     from vigil.metrics import Metrics
-    from vigil.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
 
 def _no_profile(_config: Config) -> None:
     """Take the cameras as the file has them."""
+
+
+class Cameras(Protocol):
+    """All cameras, in this process or in others."""
+
+    def filters(self, config: Config) -> Mapping[str, ClassFilter]:
+        """Raise `CannotStartError` for a class or a model that is not known."""
+
+    async def apply(self, config: Config, changes: Changes) -> None:
+        """Make the cameras what `config` says; raises as `filters` does, and has touched nothing then."""
 
 
 class Reload:
@@ -40,13 +50,13 @@ class Reload:
         self,
         config: Config,
         load_again: Callable[[], Config],
-        supervisor: Supervisor,
+        cameras: Cameras,
         messaging: Messaging,
         metrics: Metrics,
         pick: Callable[[Config], str | None] = _no_profile,
         profile: str | None = None,
     ) -> None:
-        """`config` is the file's, and `profile` what the supervisor's cameras are under.
+        """`config` is the file's, and `profile` what the `cameras` are under.
 
         `pick` says which profile is to be in force at each reload.
         """
@@ -55,7 +65,7 @@ class Reload:
         self._profile = profile
         self._config = config.under(profile)
         self._load_again = load_again
-        self._supervisor = supervisor
+        self._cameras = cameras
         self._messaging = messaging
         self._metrics = metrics
         self._busy = asyncio.Lock()
@@ -82,7 +92,7 @@ class Reload:
         """Raise `CannotStartError` for a profile that could not be taken over when its time comes."""
         for name in config.profiles:
             try:
-                self._supervisor.filters(config.under(name))
+                self._cameras.filters(config.under(name))
             except CannotStartError as error:
                 raise CannotStartError(f"profiles.{name}: {error}") from error
 
@@ -123,7 +133,7 @@ class Reload:
         self.check_profiles(file)
         if changes.mqtt:
             self._messaging.check(config.mqtt)
-        await self._supervisor.apply(config, changes)
+        await self._cameras.apply(config, changes)
         if changes.log:
             logging_setup.set_up(config.log)
         if changes.mqtt:

@@ -29,7 +29,9 @@ class Cameras(Protocol):
 class Engines(Protocol):
     """Knows how much there is to do."""
 
-    saturation: float
+    @property
+    def saturation(self) -> float:
+        """Engine time that cameras ask for over what there is."""
 
 
 class Stats:

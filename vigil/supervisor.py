@@ -38,7 +38,7 @@ from vigil.video.camera import Camera
 from vigil.video.open import open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from vigil.aio.bus import Bus
     from vigil.analytics.filters import ClassFilter
@@ -82,27 +82,15 @@ class Supervisor:
         self._group: asyncio.TaskGroup | None = None
         self.filters(config)
         for name, camera in config.cameras.items():
-            wanted = Wanted(camera, _confidence(camera, config))
+            wanted = Wanted(camera, model_confidence(camera, config))
             self._add(name, wanted.keeping((held or {}).get(name, {})))
 
     def filters(self, config: Config) -> Mapping[str, ClassFilter]:
         """Return each camera's filter; raises `CannotStartError` for a class or a model that is not known."""
-        return {
-            name: self._filter(name, Wanted(camera, _confidence(camera, config)))
-            for name, camera in config.cameras.items()
-        }
+        return camera_filters(config, self._loop.model)
 
     def _filter(self, name: str, wanted: Wanted) -> ClassFilter:
-        camera = wanted.camera
-        key = camera.detect.model or MAIN_MODEL
-        try:
-            model = self._loop.model(key)
-        except KeyError:
-            raise CannotStartError(
-                f"cameras.{name}.detect.model: {key} is not loaded; "
-                "a new model is there when vigil starts again"
-            ) from None
-        return class_filter(name, camera.detect, wanted.confidence, model, camera.filters, camera.masks)
+        return _filter(name, wanted, self._loop.model)
 
     def views(self) -> list[CameraView]:
         """Return what people are shown of every camera."""
@@ -204,7 +192,7 @@ class Supervisor:
             await asyncio.gather(*gone, *(self._stop(self._units[name]) for name in changes.recaptured))
             for name in (*changes.recaptured, *changes.retuned):
                 unit, camera = self._units[name], config.cameras[name]
-                unit.wanted = unit.wanted.over(camera, _confidence(camera, config))
+                unit.wanted = unit.wanted.over(camera, model_confidence(camera, config))
                 if name in changes.recaptured:
                     unit.wanted = unit.wanted.without(ENABLED)
                 unit.config = unit.camera.config = unit.wanted.camera
@@ -215,7 +203,7 @@ class Supervisor:
                 self._resume(name, unit)
             for name in changes.added:
                 camera = config.cameras[name]
-                unit = self._add(name, Wanted(camera, _confidence(camera, config)))
+                unit = self._add(name, Wanted(camera, model_confidence(camera, config)))
                 self._introduce(name, unit)
                 self._resume(name, unit)
 
@@ -353,7 +341,30 @@ class Supervisor:
         self._bus.publish_threadsafe([MotionChanged(name, on=on)])
 
 
-def _confidence(camera: CameraConfig, config: Config) -> float:
+def camera_filters(config: Config, model: Callable[[str], Model]) -> Mapping[str, ClassFilter]:
+    """Return each camera's filter; raises `CannotStartError` for a class or a model that is not known.
+
+    `model` returns a model by its name and raises `KeyError` for one that is not loaded.
+    """
+    return {
+        name: _filter(name, Wanted(camera, model_confidence(camera, config)), model)
+        for name, camera in config.cameras.items()
+    }
+
+
+def _filter(name: str, wanted: Wanted, model: Callable[[str], Model]) -> ClassFilter:
+    camera = wanted.camera
+    key = camera.detect.model or MAIN_MODEL
+    try:
+        known = model(key)
+    except KeyError:
+        raise CannotStartError(
+            f"cameras.{name}.detect.model: {key} is not loaded; a new model is there when vigil starts again"
+        ) from None
+    return class_filter(name, camera.detect, wanted.confidence, known, camera.filters, camera.masks)
+
+
+def model_confidence(camera: CameraConfig, config: Config) -> float:
     """Return the confidence that a camera has from its model."""
     key = camera.detect.model
     return (config.model if key is None else config.models[key]).confidence

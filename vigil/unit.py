@@ -82,14 +82,14 @@ class Unit:
             self.metrics.capture_fps,
             self.metrics.inference_fps,
             self.target,
-            _quantile(latencies, 0.5),
-            _quantile(latencies, 0.95),
+            quantile(latencies, 0.5),
+            quantile(latencies, 0.95),
             sent.codec,
             sent.width,
             sent.height,
         )
 
 
-def _quantile(ascending: Sequence[float], share: float) -> float | None:
+def quantile(ascending: Sequence[float], share: float) -> float | None:
     """Return the least value that this share does not exceed, `None` of no values."""
     return ascending[math.ceil(share * len(ascending)) - 1] if ascending else None

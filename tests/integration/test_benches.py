@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.support.assets import asset, photograph, weights
-from vigil.bench import compare, decode, efficiency, latency, memory
+from vigil.bench import compare, decode, efficiency, latency, memory, shards
 from vigil.bench.footage import FPS, find
 from vigil.bench.scenes import make_scene
 from vigil.errors import CannotStartError
@@ -138,3 +138,15 @@ def test_missing_footage_is_told(tmp_path: Path) -> None:
     """The error names the clip, where it was looked for, and what to do."""
     with pytest.raises(CannotStartError, match=rf"vtest\.avi.*{tmp_path.name}.*--footage"):
         find("vtest.avi", tmp_path)
+
+
+async def test_shards_are_compared_with_one_process(tmp_path: Path) -> None:
+    """Both follow what four cameras ask for; each process' CPU time is told, the front's by itself."""
+    order = shards.Order(cameras=(4,), fps=10, looks=5, objects=2, seconds=3, settle=1)
+    found = await shards.measure(order, tmp_path, said)
+    print(found)
+    assert [(row.cameras, row.shards, len(row.shard_cores)) for row in found.rows] == [(4, 1, 0), (4, 2, 2)]
+    for row in found.rows:
+        assert 10 < row.results_per_second < 30
+        assert row.front_cores > 0
+        assert row.p95_ms > 0

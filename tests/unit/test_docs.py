@@ -106,11 +106,11 @@ class StillDaemon:
         """Tell that it is."""
         return True
 
-    def metrics(self) -> bytes:
+    async def metrics(self) -> bytes:
         """Return no series."""
         return b""
 
-    def cameras(self) -> list[CameraView]:
+    async def cameras(self) -> list[CameraView]:
         """Return none."""
         return []
 

@@ -24,6 +24,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "bench fleet samples",
         "replay",
         "process offline console",
+        "shards",
         "app",
         "launch",  # what `cli` hands to `app`; it imports for types only
         "daemon",

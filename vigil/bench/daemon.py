@@ -74,8 +74,12 @@ def parse(text: str) -> Scrape:
 class Daemon:
     """`vigil run` with a configuration, from the start of an `async with` block to its end."""
 
-    def __init__(self, folder: Path, configuration: Mapping[str, Any]) -> None:
-        """`folder` gets the configuration and the log."""
+    def __init__(
+        self, folder: Path, configuration: Mapping[str, Any], module: str = "vigil", **environ: str
+    ) -> None:
+        """`folder` gets the configuration and the log; `module` is what runs, `environ` is added to ours."""
+        self._module = module
+        self._extra = environ
         self._port = free_port()
         self._config = folder / "vigil.yaml"
         self._log = folder / "vigil.log"
@@ -87,8 +91,8 @@ class Daemon:
         await asyncio.to_thread(self._config.write_text, json.dumps(self._configuration), "utf-8")
         with self._log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "vigil", "run", "-c", str(self._config)),
-                env=_environ(),
+                *(sys.executable, "-m", self._module, "run", "-c", str(self._config)),
+                env=_environ() | self._extra,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vigil.bench.efficiency import Efficiency
     from vigil.bench.latency import Latencies
     from vigil.bench.memory import Memory
+    from vigil.bench.shards import Scale
 
 
 def decode(found: Decoding) -> Table:
@@ -78,6 +79,26 @@ def memory(found: Memory) -> Table:
     table.add_row("[bold]each camera over the first", f"[bold]{found.mb_per_camera:.1f}")
     growth = f"{found.slope_mb_per_hour:+.1f} +- {found.slope_error_mb_per_hour:.1f}"
     table.add_row(f"per hour, over {found.minutes:g} minutes", growth)
+    return table
+
+
+def shards(found: Scale) -> Table:
+    """Return every run for people."""
+    columns = ("cameras", "processes", "asked/s", "results/s", "p95 ms", "front", "shards", "CPU ms/result")
+    rates = f"{found.looks:g} of {found.fps:g} frames/s each"
+    title = f"{found.machine_cores} cores; {found.objects} objects, {rates}; CPU in cores"
+    table = Table(*columns, box=None, header_style="bold", title=title, title_justify="left")
+    for row in found.rows:
+        table.add_row(
+            str(row.cameras),
+            "1" if row.shards == 1 else f"front and {row.shards}",
+            f"{row.asked_per_second:.0f}",
+            f"{row.results_per_second:.0f}",
+            f"{row.p95_ms:.0f}",
+            f"{row.front_cores:.2f}",
+            ", ".join(f"{each:.2f}" for each in row.shard_cores),
+            f"{row.cpu_ms_per_result:.2f}",
+        )
     return table
 
 

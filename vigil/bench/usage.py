@@ -29,6 +29,12 @@ def cpu_seconds(pid: int) -> float:
     return ticks / _TICKS
 
 
+def own_cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process alone, 0 where it is gone."""
+    stat = _stat(pid)
+    return sum(int(stat[at]) for at in (_USER, _SYSTEM)) / _TICKS if stat else 0.0
+
+
 def resident_mb(pid: int) -> float:
     """Return the resident memory of a process and its descendants, in 10^6 bytes."""
     return sum(map(_resident, family(pid))) / 1e6

@@ -82,7 +82,7 @@ def diff(old: Config, new: Config) -> Changes:
         mqtt=any(getattr(old, section) != getattr(new, section) for section in _MESSAGING),
         log=old.log != new.log,
         commands=old.commands != new.commands,
-        needs_restart=(*_models(old, new), *_http_keys(old, new)),
+        needs_restart=(*_models(old, new), *_http_keys(old, new), *_shards(old, new)),
     )
 
 
@@ -117,6 +117,10 @@ def _looking(camera: CameraConfig) -> tuple[object, ...]:
 def _model_keys(path: str, old: ModelConfig, new: ModelConfig) -> list[str]:
     fixed = [key for key in type(old).model_fields if key != "confidence"]
     return [f"{path}.{key}" for key in fixed if getattr(old, key) != getattr(new, key)]
+
+
+def _shards(old: Config, new: Config) -> list[str]:
+    return ["shards"] if old.shards != new.shards else []
 
 
 def _http_keys(old: Config, new: Config) -> list[str]:

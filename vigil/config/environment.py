@@ -24,6 +24,7 @@ SHORT_NAMES: dict[str, tuple[str, ...]] = {
     "VIGIL_SIZE": ("model", "size"),
     "VIGIL_CONFIDENCE": ("model", "confidence"),
     "VIGIL_DEVICE": ("model", "device"),
+    "VIGIL_SHARDS": ("shards",),
 }
 """Variables for the keys that one changes most; every key has a long one."""
 

@@ -518,6 +518,11 @@ class Config(Section):
     location: LocationConfig | None = Field(
         default=None, description="Where the cameras are; only profiles that follow the sun ask for it."
     )
+    shards: Count = Field(
+        default=1,
+        description="Processes that the cameras are split over; `auto` takes as many as keep the Python "
+        "of each under half a core.",
+    )
     profiles: Annotated[dict[CameraName, ProfileConfig], BeforeValidator(_without_reserved)] = Field(
         default_factory=dict,
         description="Changes of cameras, by name, in force at times or when somebody asks; the first whose "

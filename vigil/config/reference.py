@@ -36,11 +36,23 @@ SECTIONS = {
 }
 """Heading and path of every section; `defaults` has the keys of a camera."""
 
+_HEAD = ("| key | what to write | default | meaning |", "| --- | --- | --- | --- |")
+
 
 def tables() -> str:
     """Return one Markdown table per section: key, what can be written, default, meaning."""
     root = Schema.of_file()
-    return "\n".join(_table(title, root.at(path)) for title, path in SECTIONS.items())
+    return "\n".join([_top(root), *(_table(title, root.at(path)) for title, path in SECTIONS.items())])
+
+
+def _top(root: Schema) -> str:
+    """Return the table of the keys that are no sections."""
+    rows = [
+        _row(key, part, Schema(root.whole, part))
+        for key, part in root.part["properties"].items()
+        if Schema(root.whole, part).branches[0].part.get("type") != "object"
+    ]
+    return "\n".join(["### Top level", "", "Beside the sections that follow.", "", *_HEAD, *rows, ""])
 
 
 def _table(title: str, section: Schema | None) -> str:
@@ -49,8 +61,7 @@ def _table(title: str, section: Schema | None) -> str:
     (body,) = section.branches
     properties = sorted(body.part["properties"].items(), key=lambda item: item[0] not in {"url", "host"})
     rows = [_row(key, part, Schema(body.whole, part)) for key, part in properties]
-    head = ["| key | what to write | default | meaning |", "| --- | --- | --- | --- |"]
-    return "\n".join([f"### `{title}`", "", body.part["description"], "", *head, *rows, ""])
+    return "\n".join([f"### `{title}`", "", body.part["description"], "", *_HEAD, *rows, ""])
 
 
 def _row(key: str, part: dict[str, Any], schema: Schema) -> str:

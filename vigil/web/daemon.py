@@ -36,10 +36,10 @@ class Daemon(Protocol):
     def ready(self) -> bool:
         """Tell whether everything is started."""
 
-    def metrics(self) -> bytes:
+    async def metrics(self) -> bytes:
         """Return the Prometheus exposition."""
 
-    def cameras(self) -> Sequence[CameraView]:
+    async def cameras(self) -> Sequence[CameraView]:
         """Return every camera of the configuration."""
 
     async def snapshot(self, camera: str) -> bytes | None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from vigil.errors import RetryableError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -41,6 +43,8 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return _document(
             HTTPStatus(error.status), _DETAILS.get(HTTPStatus(error.status), error.reason), allow
         )
+    except RetryableError as error:
+        return _document(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": "1"})
     except Exception:
         log.exception("http: %s %s failed", request.method, request.path)
         return _document(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,12 +13,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from vigil.bench import decode, efficiency, latency, memory, tables
+from tests.support.fakes import FakeImage
+from vigil.bench import decode, efficiency, latency, memory, null, shards, tables
 from vigil.bench.alone import on_every_core
 from vigil.bench.peers.install import PACKAGES
 from vigil.bench.subscriber import Heard
 from vigil.bench.systems import PEERS
 from vigil.bench.timecode import Clock, paint
+from vigil.bench.walkers import SHAPE
+from vigil.config.model import Config
 from vigil.core.cores import cores
 from vigil.video.governor import Mode
 from vigil.video.measure import DecodeCost
@@ -162,3 +166,46 @@ def test_work_is_shared_by_all_cores() -> None:
 
     assert on_every_core(work) >= 0
     assert len(done) == cores()
+
+
+class TestShards:
+    """From where several processes do more than one."""
+
+    def test_it_pays_where_a_twentieth_more_is_done(self) -> None:
+        """The least number of cameras counts; equal results and noise are no gain."""
+        found = scale((8, 1, 200.0), (8, 2, 202.0), (48, 1, 1000.0), (48, 2, 1150.0), (64, 1, 400.0))
+        assert found.pays_from == 48
+        assert scale((8, 1, 200.0), (8, 2, 200.0)).pays_from is None
+        assert scale((8, 2, 200.0)).pays_from is None
+
+    def test_json_and_table_say_what_each_process_used(self) -> None:
+        """CPU per result is that of all processes."""
+        found = scale((8, 2, 200.0))
+        said = json.loads(json.dumps(found.to_json()))
+        assert said["rows"][0]["shard_cores"] == [0.1, 0.2]
+        assert said["rows"][0]["cpu_ms_per_result"] == pytest.approx(2.0)
+        assert "front and 2" in shown(tables.shards(found))
+
+    def test_shards_know_the_null_engine_by_its_name(self) -> None:
+        """What opens it travels to another process, and its answers are people that a head can read."""
+        named = pickle.loads(pickle.dumps(null.open_services))  # noqa: S301 -- our own
+        config = Config.model_validate({"cameras": {"a": {"url": "rtsp://10.0.0.5/a"}}})
+        [service] = named(config, {}, {null.OBJECTS: "3"}).values()
+        detector = service.detector
+        found = detector.detect(detector.letterbox(), [FakeImage(160, 96)], [0.3], SHAPE)
+        assert [len(each) for each in found] == [3]
+        assert found[0].xyxy.max() <= 160
+
+
+def scale(*rows: tuple[int, int, float]) -> shards.Scale:
+    """Return runs of so many cameras and processes with so many results a second."""
+    return shards.Scale(
+        2,
+        25.0,
+        25.0,
+        10,
+        tuple(
+            shards.Row(cameras, number, 25.0 * cameras, results, 10.0, 0.1, (0.1, 0.2))
+            for cameras, number, results in rows
+        ),
+    )

@@ -194,6 +194,11 @@ def test_log_is_set_up_anew() -> None:
     assert changed(log__level="debug") == changed(log__format="json") == Changes(log=True)
 
 
+def test_processes_are_counted_at_the_start() -> None:
+    """Another number of shards is named, and touches nothing until vigil starts again."""
+    assert changed(shards=2) == Changes(needs_restart=("shards",))
+
+
 def test_keeping_commands_begins_and_ends_at_once() -> None:
     """Whether commands are kept touches no camera."""
     assert changed(commands={"keep": True}) == Changes(commands=True)
@@ -229,7 +234,7 @@ def test_every_key_of_the_tables_is_tried() -> None:
     # `location` and `profiles` decide which cameras are compared; by themselves they touch nothing.
     assert set(Config.model_fields) == {
         *("model", "models", "mqtt", "homeassistant", "compat", "http", "log", "cameras"),
-        *("location", "profiles", "commands"),
+        *("location", "profiles", "commands", "shards"),
     }
 
 

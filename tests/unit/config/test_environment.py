@@ -49,6 +49,12 @@ def test_short_names_of_the_model(path: Path) -> None:
     assert (model.name, model.confidence, model.device, model.size) == ("yolo26n", 0.25, "cpu", 416)
 
 
+def test_short_name_of_a_key_without_section(path: Path) -> None:
+    """`shards` stands in no section, so it has a variable of its own."""
+    assert load(path, {"VIGIL_SHARDS": "3"}).shards == 3
+    assert load(path, {"VIGIL_SHARDS": "auto"}).shards == "auto"
+
+
 def test_any_key_has_a_variable(path: Path) -> None:
     """Sections and keys are joined by two underscores; values are YAML; names match without case and `-`."""
     config = load(
@@ -103,8 +109,8 @@ def test_problems_name_the_variable(path: Path) -> None:
     not_yaml = "is not YAML: expected the node content, but found '<stream end>'"
     no_url = "is missing; write an address such as rtsp://host/stream, or a file's path"
     known = (
-        "model, models, mqtt, homeassistant, compat, http, commands, log, cameras, location, profiles, "
-        "defaults"
+        "model, models, mqtt, homeassistant, compat, http, commands, log, cameras, location, shards, "
+        "profiles, defaults"
     )
     unknown = f"is not a key of the file; known keys: {known}"
     fps = "VIGIL_CAMERAS__FRONT_DOOR__DETECT__FPS"

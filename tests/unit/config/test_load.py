@@ -80,7 +80,7 @@ zones: 1
     address = "write an address such as rtsp://host/stream, or a file's path"
     sections = (
         "known keys: model, models, mqtt, homeassistant, compat, http, commands, log, cameras, location, "
-        "profiles, defaults"
+        "shards, profiles, defaults"
     )
     fraction, weight = "write a number from 0.01 to 1", "write a number above 0 and up to 1000"
     assert problems(text) == [

@@ -90,7 +90,7 @@ def test_the_schema_is_of_the_file() -> None:
     whole = json.loads(json.dumps(schema()))
     assert set(whole["properties"]) == {
         *("model", "models", "mqtt", "homeassistant", "compat", "http", "log", "cameras"),
-        *("location", "profiles", "defaults", "commands"),
+        *("location", "profiles", "defaults", "commands", "shards"),
     }
     assert "url" not in whole["$defs"]["CameraDefaults"]["properties"]
     assert whole["additionalProperties"] is False

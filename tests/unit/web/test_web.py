@@ -85,11 +85,11 @@ class FakeDaemon:
         """Tell what the test said."""
         return self.started
 
-    def metrics(self) -> bytes:
+    async def metrics(self) -> bytes:
         """Return an exposition."""
         return b"vigil_camera_up 1\n"
 
-    def cameras(self) -> Sequence[CameraView]:
+    async def cameras(self) -> Sequence[CameraView]:
         """Return two cameras."""
         away = replace(
             DRIVE,

@@ -25,11 +25,11 @@ def routes(daemon: Daemon) -> list[web.RouteDef]:
     page_text = files("vigil.web").joinpath("ui/index.html").read_text(encoding="utf-8")
 
     async def cameras(_request: web.Request) -> web.Response:
-        return web.json_response({"cameras": [_shown(view) for view in daemon.cameras()]})
+        return web.json_response({"cameras": [_shown(view) for view in await daemon.cameras()]})
 
     async def camera(request: web.Request) -> web.Response:
         name = request.match_info["camera"]
-        for view in daemon.cameras():
+        for view in await daemon.cameras():
             if view.name == name:
                 return web.json_response(_shown(view))
         raise _unknown(name)

@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 def routes(daemon: Daemon) -> list[web.RouteDef]:
     """Return the routes."""
 
-    def settings(camera: str) -> Mapping[str, Value]:
-        for view in daemon.cameras():
+    async def settings(camera: str) -> Mapping[str, Value]:
+        for view in await daemon.cameras():
             if view.name == camera:
                 return view.settings
         raise ProblemError(HTTPStatus.NOT_FOUND, f"there is no camera {camera!r}; see /api/cameras")
 
     async def show(request: web.Request) -> web.Response:
-        return web.json_response(settings(request.match_info["camera"]))
+        return web.json_response(await settings(request.match_info["camera"]))
 
     async def change(request: web.Request) -> web.Response:
         camera = request.match_info["camera"]
-        settings(camera)  # a camera that is not there is told before what is wrong with the body
+        await settings(camera)  # a camera that is not there is told before what is wrong with the body
         for word, value in _wanted(await request.read()).items():
             try:
                 await daemon.command(camera_command(camera, word, value))
             except KeyError:
                 break  # gone meanwhile, which the answer says
-        return web.json_response(settings(camera))
+        return web.json_response(await settings(camera))
 
     path = "/api/cameras/{camera}/settings"
     return [web.get(path, show), web.patch(path, change), web.post(path, change)]

@@ -26,6 +26,6 @@ def routes(daemon: Daemon) -> list[web.RouteDef]:
         return web.json_response({"status": "ready"})
 
     async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=daemon.metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=await daemon.metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return [web.get("/health", health), web.get("/ready", ready), web.get("/metrics", metrics)]
