@@ -11,8 +11,9 @@ from vigil.analytics.pipeline import Pipelines
 from vigil.commanded import Commanded
 from vigil.core.types import MAIN_MODEL, ProfileCommand
 from vigil.daemon import LiveDaemon
+from vigil.gpu.count import visible
 from vigil.inference.loop import InferenceLoop
-from vigil.inference.service import open_service
+from vigil.inference.replicas import is_replica, open_replicas
 from vigil.inference.store import cache_folder
 from vigil.memory import Memory
 from vigil.messaging import Messaging
@@ -45,8 +46,8 @@ async def run(setup: Setup) -> None:
     metrics, systemd = Metrics(), Notifier(setup.environ)
     bus: Bus[BusMessage] = Bus(on_drop=metrics.sink_dropped)
     services = await call_in_thread(lambda: open_services(setup), name="open-models")
-    loaded = {name: service.loaded for name, service in services.items()}
-    metrics.describe(loaded.values())
+    metrics.describe(service.loaded for service in services.values())
+    loaded = {name: service.loaded for name, service in services.items() if not is_replica(name)}
     snapshots = Snapshots(bus.publish, metrics)
     pipelines = Pipelines(bus.publish_threadsafe, snapshots.offer)
     loop = InferenceLoop(services, pipelines, metrics)
@@ -115,7 +116,10 @@ def announce(supervisor: Supervisor, profiles: Profiles, stats: Stats) -> None:
 
 
 def open_services(setup: Setup) -> dict[str, Service]:
-    """Load every model of the configuration, each once; blocks. Raises `CannotStartError`."""
+    """Load every model of the configuration, once per device; blocks. Raises `CannotStartError`."""
     models = {MAIN_MODEL: setup.config.model, **setup.config.models}
-    cache = cache_folder(setup.environ)
-    return {name: open_service(setup.weights[name], each, cache) for name, each in models.items()}
+    cache, gpus = cache_folder(setup.environ), visible(setup.environ)
+    services: dict[str, Service] = {}
+    for name, settings in models.items():
+        services |= open_replicas(name, setup.weights[name], settings, cache, gpus)
+    return services

@@ -33,6 +33,7 @@ from vigil.core.types import (
     SettingCommand,
 )
 from vigil.errors import CannotStartError
+from vigil.placement import Placement
 from vigil.unit import Unit
 from vigil.video.camera import Camera
 from vigil.video.open import open_source
@@ -67,11 +68,13 @@ class Supervisor:
         metrics: Metrics,
         totals: Mapping[str, Totals] | None = None,
         held: Mapping[str, Mapping[str, Held]] | None = None,
+        placement: Placement | None = None,
     ) -> None:
         """Check every camera against the model; raises `CannotStartError` for a class it does not know.
 
         Lines count on from `totals`, by camera; `held` is what was set earlier.
         """
+        self._placement = placement or Placement(loop.services)
         self._totals = dict(totals or {})
         self._loop = loop
         self._pipelines = pipelines
@@ -81,6 +84,7 @@ class Supervisor:
         self._busy = asyncio.Lock()
         self._group: asyncio.TaskGroup | None = None
         self.filters(config)
+        self._placement.settle(config.cameras)
         for name, camera in config.cameras.items():
             wanted = Wanted(camera, _confidence(camera, config))
             self._add(name, wanted.keeping((held or {}).get(name, {})))
@@ -200,6 +204,7 @@ class Supervisor:
         """
         self.filters(config)
         async with self._busy:
+            self._placement.settle(config.cameras)
             gone = [self._remove(name) for name in changes.removed]
             await asyncio.gather(*gone, *(self._stop(self._units[name]) for name in changes.recaptured))
             for name in (*changes.recaptured, *changes.retuned):
@@ -300,8 +305,8 @@ class Supervisor:
         detect = unit.config.detect
         if unit.enabled and detect.enabled:
             floor = unit.pipeline.class_filter.tracking_floor
-            model = detect.model or MAIN_MODEL
-            self._loop.set_camera(name, model=model, fps=detect.fps, weight=detect.weight, floor=floor)
+            service = self._placement.service(name, detect.model or MAIN_MODEL)
+            self._loop.set_camera(name, model=service, fps=detect.fps, weight=detect.weight, floor=floor)
         else:
             self._loop.remove_camera(name)
 

@@ -105,7 +105,8 @@ class ModelConfig(Section):
     device: Text = Field(
         default="auto",
         description="Where the model runs: `auto`, `cpu`, `cuda`, `tensorrt`, `intel-gpu`, `intel-npu`, "
-        "or one of several: `cuda:1`.",
+        "or one of several: `cuda:1`. `cuda:all` loads it on every NVIDIA GPU and shares the cameras between "
+        "them.",
     )
     precision: Literal["auto", "fp32", "fp16", "int8"] = Field(
         default="auto",
