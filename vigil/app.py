@@ -12,12 +12,15 @@ from vigil.commanded import Commanded
 from vigil.core.types import MAIN_MODEL, ProfileCommand
 from vigil.daemon import LiveDaemon
 from vigil.gpu.count import visible
+from vigil.gpu.decoders import Decoders
+from vigil.gpu.nvml import Nvml
 from vigil.inference.loop import InferenceLoop
 from vigil.inference.replicas import is_replica, open_replicas
 from vigil.inference.store import cache_folder
 from vigil.memory import Memory
 from vigil.messaging import Messaging
 from vigil.metrics import Metrics
+from vigil.placement import Placement
 from vigil.profiles import Choice, Profiles
 from vigil.reload import Reload
 from vigil.snapshots import Snapshots
@@ -51,7 +54,11 @@ async def run(setup: Setup) -> None:
     snapshots = Snapshots(bus.publish, metrics)
     pipelines = Pipelines(bus.publish_threadsafe, snapshots.offer)
     loop = InferenceLoop(services, pipelines, metrics)
-    supervisor = Supervisor(config, loop, pipelines, bus, metrics, memory.totals(), commanded.cameras)
+    decoders = Decoders(Nvml(setup.environ))
+    placement = Placement(services, decoders)
+    supervisor = Supervisor(
+        config, loop, pipelines, bus, metrics, memory.totals(), commanded.cameras, placement
+    )
     messaging = Messaging(
         config,
         loaded,
@@ -82,6 +89,7 @@ async def run(setup: Setup) -> None:
                     memory.run(supervisor.totals, lambda: held_commands(reload.config, choice, supervisor)),
                     name="memory",
                 )
+                group.create_task(decoders.run(supervisor.pixel_rates), name="decoders")
                 group.create_task(web.run(), name="web")
                 group.create_task(reload.run(setup.path, setup.reload_requested, setup.loaded), name="reload")
                 group.create_task(profiles.run(), name="profiles")

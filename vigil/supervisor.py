@@ -120,6 +120,10 @@ class Supervisor:
         """Return how every camera did since this was asked last."""
         return {name: unit.stats() for name, unit in self._units.items()}
 
+    def pixel_rates(self) -> dict[str, float]:
+        """Return how many pixels a second each camera sends: what it costs to decode."""
+        return {name: unit.pixel_rate for name, unit in self._units.items()}
+
     def sight(self, camera: str) -> Sight | None:
         """Return a camera's latest inferred frame; raises `KeyError` for a camera that is not there."""
         return self._units[camera].pipeline.sight
@@ -234,7 +238,7 @@ class Supervisor:
         metrics, config = self._metrics.add_camera(name), wanted.camera
         pipeline = self._pipeline(name, config, self._filter(name, wanted), metrics, self._totals.get(name))
         watch = Watch(self._loop, metrics, partial(self._moved, name), idle=partial(self._loop.idle, name))
-        opener = partial(open_source, attention=watch, log=metrics)
+        opener = partial(open_source, attention=watch, log=metrics, gpu=self._placement.decoder(name))
         camera = Camera(name, config, opener, watch, metrics, self._changed)
         state = CameraState.CONNECTING if config.enabled else CameraState.DISABLED
         health = CameraHealth(name, state)

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.support.fakes import FakeEngine
 from tests.support.household import House, config_of
 from tests.support.serving import service
 from vigil.config.diff import diff
 from vigil.core.types import MAIN_MODEL
+from vigil.gpu.decoders import Decoders
+from vigil.gpu.nvml import Nvml
 from vigil.placement import Placement
+from vigil.video.source import Format
 
 if TYPE_CHECKING:
-    import pytest
-
     from vigil.config.model import Config
+    from vigil.core.types import Float32
     from vigil.inference.service import Service
 
 
@@ -87,3 +91,72 @@ async def test_supervisor_schedules_cameras_where_they_belong(monkeypatch: pytes
         entries = dict(house.loop._schedule._entries)
     assert entries.keys() == new.cameras.keys()
     assert Counter(entry.model for entry in entries.values()) == {MAIN_MODEL: 3, "@cuda:1": 3}
+
+
+class PlanesFake(FakeEngine):
+    """A fake engine that takes planes."""
+
+    def run_planes(self, _frames: object, _canvas: object) -> list[Float32]:
+        """Find nothing."""
+        return []
+
+
+def planes_on(device: str) -> Service:
+    """Return an engine that takes planes, in service on a device."""
+    engine = PlanesFake()
+    engine.device = device
+    return service(engine)
+
+
+@pytest.mark.parametrize(
+    ("decode_on", "served", "device"),
+    [
+        ("auto", on("cpu"), None),
+        ("auto", on("cuda:1"), None),
+        ("auto", planes_on("cuda:1"), "cuda:1"),
+        ("auto", planes_on("cpu"), None),
+        ("cpu", planes_on("cuda:1"), None),
+        ("cuda", on("cpu"), "cuda:0"),
+        ("cuda", on("intel-gpu"), "cuda:0"),
+        ("cuda", on("tensorrt:1"), "cuda:1"),
+        ("cuda", planes_on("cuda:1"), "cuda:1"),
+    ],
+)
+def test_who_decodes(decode_on: str, served: Service, device: str | None) -> None:
+    """`auto` is the GPU only where the engine takes pictures from there; `cuda` is one whatever infers."""
+    decoders = Decoders(Nvml({}))
+    placement = Placement({MAIN_MODEL: served}, decoders)
+    placement.settle(config_of({"drive": {"decode_on": decode_on}}).cameras)
+    view = placement.decoder("drive")
+    assert view is not None
+    assert view.opens() == device
+
+
+def test_a_reload_changes_who_decodes() -> None:
+    """A camera whose `decode_on` changes is decoded elsewhere from its next keyframe on."""
+    placement = Placement({MAIN_MODEL: planes_on("cuda:0")}, Decoders(Nvml({})))
+    placement.settle(config_of({"drive": {}}).cameras)
+    view = placement.decoder("drive")
+    assert view is not None
+    assert view.device() == "cuda:0"
+    placement.settle(config_of({"drive": {"decode_on": "cpu"}}).cameras)
+    assert view.device() is None
+
+
+def test_without_decoders_nobody_is_asked() -> None:
+    """Where GPUs decode nothing, as in a replay, a camera has nothing that says where."""
+    placement = Placement({MAIN_MODEL: planes_on("cuda:0")})
+    placement.settle(cameras(1).cameras)
+    assert placement.decoder("camera-0") is None
+
+
+async def test_pixel_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cameras cost to decode is what they send, and a usual camera's until that is known."""
+    house = House(monkeypatch, cameras(1))
+    assert house.supervisor.pixel_rates() == {"camera-0": 1920 * 1080 * 25}
+    unit = house.supervisor._units["camera-0"]
+    unit.camera.format = Format("h264", 1280, 720)
+    for at in range(26):
+        monkeypatch.setattr(unit.metrics._captures, "_clock", lambda at=at: at / 25)
+        unit.metrics._captures.add()
+    assert house.supervisor.pixel_rates() == {"camera-0": pytest.approx(1280 * 720 * 25)}

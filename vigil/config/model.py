@@ -362,6 +362,11 @@ class CameraDefaults(_WithPassword):
         description="`auto` decodes of a quiet camera's stream what it takes to notice that something "
         "moves, and then decodes what it kept meanwhile; `full` decodes every frame.",
     )
+    decode_on: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto",
+        description="What decodes a stream: `cuda` is the NVIDIA GPU that the camera belongs to, and the CPU "
+        "for what that cannot do or has no time for; `auto` is `cuda` where the model takes pictures there.",
+    )
     frozen_after: Duration = Field(
         default="1m",
         validate_default=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from vigil.errors import RetryableError
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vigil.core.types import Float32
+    from vigil.inference.nv12 import Canvas, Planes
     from vigil.inference.schedule import Shape
 
 Dimension = int | str | None
@@ -91,3 +92,11 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give the device's memory back; nobody calls `run` any more."""
+
+
+@runtime_checkable
+class PlanesEngine(Engine, Protocol):
+    """An engine that takes frames where a decoder left them, in its own device's memory."""
+
+    def run_planes(self, frames: Sequence[Planes], canvas: Canvas) -> list[Float32]:
+        """Return the raw outputs for frames in `Engine.device`'s memory, letterboxed there; as `run` else."""
