@@ -69,7 +69,8 @@ class Placement:
                 return f"cuda:{number}" if kind in _NVIDIA and number else "cuda:0"
             case "auto":
                 engine = self._services[self.service(name, model)].detector.engine
-                return f"cuda:{number}" if kind == "cuda" and isinstance(engine, PlanesEngine) else None
+                takes = isinstance(engine, PlanesEngine) and engine.takes_planes
+                return f"cuda:{number}" if kind == "cuda" and takes else None
 
     def _of(self, model: str) -> dict[str, str]:
         if model not in self._devices:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from vigil.inference.letterbox import place
-from vigil.inference.nv12 import Planes, taps
+from vigil.inference.nv12 import NumpyArrays, Planes
 from vigil.video.decode import NvImage, Scalers
 
 if TYPE_CHECKING:
@@ -32,20 +32,12 @@ class Exporter:
         return (1, 0)
 
 
-class NumpyArrays:
-    """What `vigil.inference.nv12` computes with on the CPU."""
+class CapsuleArrays(NumpyArrays):
+    """Numpy that takes capsules."""
 
-    def stack(self, capsules: Sequence[Any]) -> Any:
+    def stack(self, planes: Sequence[Any]) -> Any:
         """Return planes of one size as one array of float32."""
-        return np.stack([np.from_dlpack(Exporter(capsule)) for capsule in capsules]).astype(np.float32)
-
-    def rows(self, source: int, target: int) -> Any:
-        """Return what scales rows."""
-        return taps(source, target)
-
-    def columns(self, source: int, target: int) -> Any:
-        """Return what scales columns."""
-        return taps(source, target).T
+        return super().stack([np.from_dlpack(Exporter(capsule)) for capsule in planes])
 
 
 def picture(width: int, height: int, seed: int = 0, *, colorspace: int = 2, color_range: int = 0) -> NvImage:

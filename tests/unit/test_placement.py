@@ -19,7 +19,7 @@ from vigil.video.source import Format
 
 if TYPE_CHECKING:
     from vigil.config.model import Config
-    from vigil.core.types import Float32
+    from vigil.core.types import Detections
     from vigil.inference.service import Service
 
 
@@ -96,7 +96,9 @@ async def test_supervisor_schedules_cameras_where_they_belong(monkeypatch: pytes
 class PlanesFake(FakeEngine):
     """A fake engine that takes planes."""
 
-    def run_planes(self, _frames: object, _canvas: object) -> list[Float32]:
+    takes_planes = True
+
+    def detect_planes(self, *_request: object) -> list[Detections]:
         """Find nothing."""
         return []
 

@@ -10,7 +10,8 @@ from vigil.errors import RetryableError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vigil.core.types import Float32
+    from vigil.core.types import Detections, Float32
+    from vigil.inference.heads import Head
     from vigil.inference.nv12 import Canvas, Planes
     from vigil.inference.schedule import Shape
 
@@ -98,5 +99,14 @@ class Engine(Protocol):
 class PlanesEngine(Engine, Protocol):
     """An engine that takes frames where a decoder left them, in its own device's memory."""
 
-    def run_planes(self, frames: Sequence[Planes], canvas: Canvas) -> list[Float32]:
-        """Return the raw outputs for frames in `Engine.device`'s memory, letterboxed there; as `run` else."""
+    @property
+    def takes_planes(self) -> bool:
+        """Whether that was tried when it was opened, and does what it should."""
+
+    def detect_planes(
+        self, frames: Sequence[Planes], canvas: Canvas, head: Head, floors: Float32
+    ) -> list[Detections]:
+        """Return what `head` makes of frames in `Engine.device`'s memory, letterboxed there; blocks as `run`.
+
+        Boxes are in pixels of the input. Raises as `run` does.
+        """

@@ -63,11 +63,20 @@ class Arrays(Protocol):
     def stack(self, capsules: Sequence[Any]) -> Any:
         """Return planes of one size as one array, in the type that is computed in, by DLPack."""
 
-    def rows(self, source: int, target: int) -> Any:
-        """Return `taps` where they are computed with, in that type: what scales rows, from the left."""
+    def scale(self, planes: Any, height: int, width: int) -> Any:
+        """Return `(n, H, W)` planes as `(n, height, width)` float32: `taps` times them times `taps`."""
 
-    def columns(self, source: int, target: int) -> Any:
-        """Return the same the other way round: what scales columns, from the right."""
+
+class NumpyArrays:
+    """On the CPU, of numpy's arrays in place of capsules: what others are held against."""
+
+    def stack(self, planes: Sequence[Any]) -> Any:
+        """Stack as `Arrays.stack` says, in float32."""
+        return np.stack(planes).astype(np.float32)
+
+    def scale(self, planes: Any, height: int, width: int) -> Any:
+        """Scale as `Arrays.scale` says."""
+        return taps(planes.shape[1], height) @ planes @ taps(planes.shape[2], width).T
 
 
 def fill(out: Any, frames: Sequence[Planes], canvas: Canvas, arrays: Arrays) -> None:
@@ -85,9 +94,9 @@ def fill(out: Any, frames: Sequence[Planes], canvas: Canvas, arrays: Arrays) -> 
 def _place(out: Any, alike: Sequence[Planes], indices: Sequence[int], canvas: Canvas, arrays: Arrays) -> None:
     """Write frames of one size, colour and placement where they belong."""
     first, place = alike[0], alike[0].placement
-    luma = _scaled(arrays.stack([frame.luma for frame in alike]), place, arrays)
+    luma = arrays.scale(arrays.stack([frame.luma for frame in alike]), place.height, place.width)
     chroma = arrays.stack([frame.chroma for frame in alike])
-    blue, red = (_scaled(chroma[..., index], place, arrays) for index in range(2))
+    blue, red = (arrays.scale(chroma[..., index], place.height, place.width) for index in range(2))
     colours = paint(first.colour, canvas.preparation)
     rows = slice(place.top, place.top + place.height)
     columns = slice(place.left, place.left + place.width)
@@ -97,12 +106,6 @@ def _place(out: Any, alike: Sequence[Planes], indices: Sequence[int], canvas: Ca
     for number, index in enumerate(indices):
         one = slice(number, number + 1)
         write(out[index : index + 1, :, rows, columns], luma[one], blue[one], red[one], colours)
-
-
-def _scaled(planes: Any, place: Placement, arrays: Arrays) -> Any:
-    """Return `(n, H, W)` planes in the size that they have on the canvas."""
-    _, height, width = planes.shape
-    return arrays.rows(height, place.height) @ planes @ arrays.columns(width, place.width)
 
 
 @lru_cache(maxsize=256)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tests.support.planes import NumpyArrays, picture, planes_of
+from tests.support.planes import CapsuleArrays, picture, planes_of
 from vigil.core.types import Colour
 from vigil.inference.letterbox import RF_DETR, ULTRALYTICS, YOLOX, Fit, Letterbox, Preparation
 from vigil.inference.nv12 import Canvas, border, fill, paint, taps
@@ -32,7 +32,7 @@ def filled(images: Sequence[NvImage], shape: Shape, preparation: Preparation) ->
     """Return the canvas that the matrices make, and the one that the CPU's letterbox makes."""
     ours = np.full((len(images), 3, *shape), np.nan, np.float32)
     frames = [planes_of(image, shape, preparation) for image in images]
-    fill(ours, frames, Canvas(shape, preparation), NumpyArrays())
+    fill(ours, frames, Canvas(shape, preparation), CapsuleArrays())
     theirs, _ = Letterbox(len(images), preparation).fill(images, shape)
     return ours, theirs
 
