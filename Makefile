@@ -13,7 +13,7 @@ DEBIAN += $(if $(shell command -v npm),,npm)
 export VIGIL_ASSETS ?= $(wildcard $(CURDIR)/../shared/assets)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run deps test test-unit test-ultralytics test-endurance check format clean
+.PHONY: help venv run deps test test-unit test-ultralytics test-gpu test-endurance check format clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ test-unit: .venv/.installed-dev  ## Run the unit tests: seconds, nothing outside
 
 test-ultralytics: .venv-ultralytics/.installed-dev  ## Run the tests of the torch engine, in an environment of its own (several GB)
 	@$(TORCH_BIN)/python -m pytest tests/ultralytics
+
+test-gpu: .venv-ultralytics/.installed-dev  ## Run what only a machine with an NVIDIA GPU can show
+	@$(TORCH_BIN)/python -m pytest -s -ra tests/gpu
 
 test-endurance: .venv/.installed-dev deps  ## Run at full length the tests of cameras in trouble, decoding at rest, delivery and monitoring
 	@VIGIL_ENDURANCE=1 $(BIN)/python -m pytest -s tests/integration/test_never_dies.py tests/integration/test_governor.py \

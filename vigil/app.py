@@ -11,11 +11,14 @@ from vigil.analytics.pipeline import Pipelines
 from vigil.commanded import Commanded
 from vigil.core.types import ProfileCommand
 from vigil.daemon import LiveDaemon
+from vigil.gpu.decoders import Decoders
+from vigil.gpu.nvml import Nvml
 from vigil.inference.loop import InferenceLoop
-from vigil.inference.service import open_services
+from vigil.inference.replicas import is_replica
 from vigil.memory import Memory
 from vigil.messaging import Messaging
 from vigil.metrics import Metrics
+from vigil.placement import Placement, open_services
 from vigil.profiles import Choice, Profiles
 from vigil.reload import Reload
 from vigil.snapshots import Snapshots
@@ -62,12 +65,16 @@ async def run(setup: Setup) -> None:
     services = await call_in_thread(
         lambda: opener(setup.config, setup.weights, setup.environ), name="open-models"
     )
-    loaded = {name: service.loaded for name, service in services.items()}
-    metrics.describe(loaded.values())
+    metrics.describe(service.loaded for service in services.values())
+    loaded = {name: service.loaded for name, service in services.items() if not is_replica(name)}
     snapshots = Snapshots(bus.publish, metrics)
     pipelines = Pipelines(bus.publish_threadsafe, snapshots.offer)
     loop = InferenceLoop(services, pipelines, metrics)
-    supervisor = Supervisor(config, loop, pipelines, bus, metrics, memory.totals(), commanded.cameras)
+    decoders = Decoders(Nvml(setup.environ))
+    placement = Placement(services, decoders)
+    supervisor = Supervisor(
+        config, loop, pipelines, bus, metrics, memory.totals(), commanded.cameras, placement
+    )
     messaging = Messaging(
         config,
         loaded,
@@ -98,6 +105,7 @@ async def run(setup: Setup) -> None:
                     memory.run(supervisor.totals, lambda: held_commands(reload.config, choice, supervisor)),
                     name="memory",
                 )
+                group.create_task(decoders.run(supervisor.pixel_rates), name="decoders")
                 group.create_task(web.run(), name="web")
                 group.create_task(reload.run(setup.path, setup.reload_requested, setup.loaded), name="reload")
                 group.create_task(profiles.run(), name="profiles")

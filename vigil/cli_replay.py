@@ -46,7 +46,7 @@ def replay(
 
     The same recordings and configuration tell the same events with the same ids in each run.
     """
-    from vigil.inference.service import open_service  # noqa: PLC0415 -- `vigil version` need not load a runtime
+    from vigil.inference.replicas import open_first  # noqa: PLC0415 -- `vigil version` need not load a runtime
     from vigil.replay import subject  # noqa: PLC0415 -- as above
 
     log.set_up(LogConfig(level="warning"))
@@ -56,7 +56,7 @@ def replay(
     seen = subject(settings, camera)
     with download_bar(seen.model.name) as progress:
         weights = Store(os.environ).resolve(seen.model.name, progress)
-    service = open_service(weights, seen.model, cache_folder(os.environ))
+    service = open_first(weights, seen.model, cache_folder(os.environ))
     # Seeded, so that the same call gives the same ids; one source, so that no two recordings share any.
     draw_bits = random.Random(0).getrandbits  # noqa: S311 -- no secrets
     failed = False

@@ -41,4 +41,4 @@ class Setup:
     reload_requested: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by SIGHUP."""
     open_services: Opener | None = None
-    """What loads the models instead of `inference.service.open_services`; can be named to another process."""
+    """What loads the models instead of `placement.open_services`; can be named to another process."""

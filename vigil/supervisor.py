@@ -33,6 +33,7 @@ from vigil.core.types import (
     SettingCommand,
 )
 from vigil.errors import CannotStartError
+from vigil.placement import Placement
 from vigil.unit import Unit
 from vigil.video.camera import Camera
 from vigil.video.open import open_source
@@ -67,11 +68,13 @@ class Supervisor:
         metrics: Metrics,
         totals: Mapping[str, Totals] | None = None,
         held: Mapping[str, Mapping[str, Held]] | None = None,
+        placement: Placement | None = None,
     ) -> None:
         """Check every camera against the model; raises `CannotStartError` for a class it does not know.
 
         Lines count on from `totals`, by camera; `held` is what was set earlier.
         """
+        self._placement = placement or Placement(loop.services)
         self._totals = dict(totals or {})
         self._loop = loop
         self._pipelines = pipelines
@@ -81,6 +84,7 @@ class Supervisor:
         self._busy = asyncio.Lock()
         self._group: asyncio.TaskGroup | None = None
         self.filters(config)
+        self._placement.settle(config.cameras)
         for name, camera in config.cameras.items():
             wanted = Wanted(camera, model_confidence(camera, config))
             self._add(name, wanted.keeping((held or {}).get(name, {})))
@@ -103,6 +107,10 @@ class Supervisor:
     def stats(self) -> dict[str, CameraStats]:
         """Return how every camera did since this was asked last."""
         return {name: unit.stats() for name, unit in self._units.items()}
+
+    def pixel_rates(self) -> dict[str, float]:
+        """Return how many pixels a second each camera sends: what it costs to decode."""
+        return {name: unit.pixel_rate for name, unit in self._units.items()}
 
     def sight(self, camera: str) -> Sight | None:
         """Return a camera's latest inferred frame; raises `KeyError` for a camera that is not there."""
@@ -188,6 +196,7 @@ class Supervisor:
         """
         self.filters(config)
         async with self._busy:
+            self._placement.settle(config.cameras)
             gone = [self._remove(name) for name in changes.removed]
             await asyncio.gather(*gone, *(self._stop(self._units[name]) for name in changes.recaptured))
             for name in (*changes.recaptured, *changes.retuned):
@@ -217,7 +226,7 @@ class Supervisor:
         metrics, config = self._metrics.add_camera(name), wanted.camera
         pipeline = self._pipeline(name, config, self._filter(name, wanted), metrics, self._totals.get(name))
         watch = Watch(self._loop, metrics, partial(self._moved, name), idle=partial(self._loop.idle, name))
-        opener = partial(open_source, attention=watch, log=metrics)
+        opener = partial(open_source, attention=watch, log=metrics, gpu=self._placement.decoder(name))
         camera = Camera(name, config, opener, watch, metrics, self._changed)
         state = CameraState.CONNECTING if config.enabled else CameraState.DISABLED
         health = CameraHealth(name, state)
@@ -288,8 +297,8 @@ class Supervisor:
         detect = unit.config.detect
         if unit.enabled and detect.enabled:
             floor = unit.pipeline.class_filter.tracking_floor
-            model = detect.model or MAIN_MODEL
-            self._loop.set_camera(name, model=model, fps=detect.fps, weight=detect.weight, floor=floor)
+            service = self._placement.service(name, detect.model or MAIN_MODEL)
+            self._loop.set_camera(name, model=service, fps=detect.fps, weight=detect.weight, floor=floor)
         else:
             self._loop.remove_camera(name)
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from vigil.metrics.camera import CameraMetrics
     from vigil.video.camera import Camera
 
+_USUAL_RATE = 1920.0 * 1080 * 25
+
 
 @dataclass(slots=True, eq=False)
 class Unit:
@@ -41,6 +43,12 @@ class Unit:
     def target(self) -> float:
         """How often the camera is to be inferred, per second."""
         return self.config.detect.fps if self.config.detect.enabled else 0.0
+
+    @property
+    def pixel_rate(self) -> float:
+        """Pixels a second that it sends; as long as nobody knows, those of a usual camera."""
+        sent = self.camera.format
+        return (sent.width * sent.height * self.metrics.capture_fps) or _USUAL_RATE
 
     def introduced(self) -> CameraIntroduced:
         """Return what a subscriber is told of it first."""

@@ -32,8 +32,8 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "reload",
         "memory",
         "supervisor messaging ledger commanded announced snapshots",
-        "unit",
-        "video inference analytics sinks web",
+        "unit placement",
+        "video inference analytics sinks web gpu",
         "log daytime statefile",  # the log's set-up takes `config.model.LogConfig`, the calendar its windows
         "config metrics systemd schemas",
         "core",
@@ -56,6 +56,7 @@ OWNERS: dict[str, frozenset[str]] = {
     "onnx": frozenset({"inference.convert"}),
     "faster_coco_eval": frozenset({"inference.accuracy"}),
     "torch": frozenset({"inference.backends.ultralytics"}),
+    "pynvml": frozenset({"gpu.nvml"}),
     "ultralytics": frozenset({"inference.backends.ultralytics", "inference.convert", "bench.peers"}),
     "inference": frozenset({"bench.peers"}),
     "inference_models": frozenset({"bench.peers"}),

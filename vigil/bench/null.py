@@ -83,7 +83,7 @@ class NullDetector(Detector):
 def open_services(
     config: Config, weights: Mapping[str, Path], environ: Mapping[str, str]
 ) -> dict[str, Service]:
-    """Return the one model, as `vigil.inference.service.open_services` does."""
+    """Return the one model, as `vigil.placement.open_services` does."""
     del weights
 
     def detector() -> NullDetector:

@@ -105,7 +105,8 @@ class ModelConfig(Section):
     device: Text = Field(
         default="auto",
         description="Where the model runs: `auto`, `cpu`, `cuda`, `tensorrt`, `intel-gpu`, `intel-npu`, "
-        "or one of several: `cuda:1`.",
+        "or one of several: `cuda:1`. `cuda:all` loads it on every NVIDIA GPU and shares the cameras between "
+        "them.",
     )
     precision: Literal["auto", "fp32", "fp16", "int8"] = Field(
         default="auto",
@@ -360,6 +361,11 @@ class CameraDefaults(_WithPassword):
         default="auto",
         description="`auto` decodes of a quiet camera's stream what it takes to notice that something "
         "moves, and then decodes what it kept meanwhile; `full` decodes every frame.",
+    )
+    decode_on: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto",
+        description="What decodes a stream: `cuda` is the NVIDIA GPU that the camera belongs to, and the CPU "
+        "for what that cannot do or has no time for; `auto` is `cuda` where the model takes pictures there.",
     )
     frozen_after: Duration = Field(
         default="1m",

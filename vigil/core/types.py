@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,31 @@ class Image(Protocol):
 
     def to_bgr(self) -> UInt8:
         """Return the whole picture as `(height, width, 3)` uint8 BGR; raises `PixelsError` as above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """How YUV becomes RGB: the shares of red and blue in luma, and whether values fill all of a byte."""
+
+    red: float = 0.299
+    blue: float = 0.114
+    full: bool = False
+
+
+@runtime_checkable
+class PlanarImage(Image, Protocol):
+    """An image whose planes others can take where they are, by DLPack: in a GPU's memory, without a copy."""
+
+    @property
+    def device(self) -> str:
+        """Whose memory they are in: `cuda:0`, or `cpu`."""
+
+    @property
+    def colour(self) -> Colour:
+        """What they mean."""
+
+    def planes(self) -> tuple[Any, Any]:
+        """Return DLPack capsules of luma `(h, w)` and chroma `(h / 2, w / 2, 2)`, uint8: NV12."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import numpy as np
 from vigil.core.types import Model
 from vigil.inference.labels import class_names, read_labels
 from vigil.inference.letterbox import Fit, Letterbox, input_shape, to_frame
+from vigil.inference.on_device import OnDevice
 from vigil.inference.reading import read_head
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Detector:
         self._head = reading.head
         self._preparation = reading.preparation
         self._batch_limit = engine.max_batch
+        self._on_device = OnDevice(engine, reading.preparation, reading.head)
 
     @property
     def batch_limit(self) -> int:
@@ -74,6 +76,27 @@ class Detector:
         self, letterbox: Letterbox, images: Sequence[Image], floors: Sequence[float], shape: Shape
     ) -> list[Detections]:
         """Return per image the boxes over its confidence floor, in its own pixels, best first."""
+        there = self._on_device.which(images)
+        if not there:
+            return self._detect_here(letterbox, images, floors, shape)
+        found = self._on_device.detect(
+            [images[index] for index in there], [floors[index] for index in there], shape
+        )
+        if found is None:
+            return self._detect_here(letterbox, images, floors, shape)
+        whole = dict(zip(there, found, strict=True))
+        here = [index for index in range(len(images)) if index not in whole]
+        if here:
+            found = self._detect_here(
+                letterbox, [images[index] for index in here], [floors[index] for index in here], shape
+            )
+            whole |= zip(here, found, strict=True)
+        return [whole[index] for index in range(len(images))]
+
+    def _detect_here(
+        self, letterbox: Letterbox, images: Sequence[Image], floors: Sequence[float], shape: Shape
+    ) -> list[Detections]:
+        """Do the same by way of the CPU's memory."""
         batch, placements = letterbox.fill(images, shape)
         found = self.detect_inputs(batch, floors)
         for image, placement, detections in zip(images, placements, found, strict=True):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from vigil.errors import RetryableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vigil.core.types import Float32
+    from vigil.core.types import Detections, Float32
+    from vigil.inference.heads import Head
+    from vigil.inference.nv12 import Canvas, Planes
     from vigil.inference.schedule import Shape
 
 Dimension = int | str | None
@@ -91,3 +93,20 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give the device's memory back; nobody calls `run` any more."""
+
+
+@runtime_checkable
+class PlanesEngine(Engine, Protocol):
+    """An engine that takes frames where a decoder left them, in its own device's memory."""
+
+    @property
+    def takes_planes(self) -> bool:
+        """Whether that was tried when it was opened, and does what it should."""
+
+    def detect_planes(
+        self, frames: Sequence[Planes], canvas: Canvas, head: Head, floors: Float32
+    ) -> list[Detections]:
+        """Return what `head` makes of frames in `Engine.device`'s memory, letterboxed there; blocks as `run`.
+
+        Boxes are in pixels of the input. Raises as `run` does.
+        """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vigil.core.types import Float32, Image
     from vigil.inference.schedule import Shape
 
-_GREY = 114 / 255
+GREY: Final = 114 / 255
 _BLACK = (0.0, 0.0, 0.0)
 _UNIT = (1.0, 1.0, 1.0)
 
@@ -117,7 +117,7 @@ class Letterbox:
         mean, std = (np.array(three)[:, None, None] for three in (preparation.mean, preparation.std))
         self._factor = (preparation.white / std).astype(np.float32)
         self._offset = (-preparation.white * mean / std).astype(np.float32)
-        self._border = (preparation.white * (_GREY - mean) / std).astype(np.float32)
+        self._border = (preparation.white * (GREY - mean) / std).astype(np.float32)
         self._scales = bool((self._factor != 1).any())
         self._shifts = bool(self._offset.any())
         self._canvases: dict[Shape, Float32] = {}

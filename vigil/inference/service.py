@@ -6,21 +6,20 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vigil.core.types import MAIN_MODEL, Loaded
+from vigil.core.types import Loaded
 from vigil.errors import CannotStartError
 from vigil.inference.choose import Chooser
 from vigil.inference.detector import Detector
 from vigil.inference.engine import EngineError
 from vigil.inference.export import find_export
 from vigil.inference.measured import Measurements
-from vigil.inference.store import cache_folder
 from vigil.inference.tune import tune
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
-    from vigil.config.model import Config, ModelConfig
+    from vigil.config.model import ModelConfig
     from vigil.inference.engine import Engine
 
 log = logging.getLogger(__name__)
@@ -84,14 +83,6 @@ def open_service(weights: Path, settings: ModelConfig, cache: Path | None) -> Se
         chosen.why,
     )
     return Service(detector, tuned.workers, tuned.max_batch, settings.timeout, open_detector, chosen.why)
-
-
-def open_services(
-    config: Config, weights: Mapping[str, Path], environ: Mapping[str, str]
-) -> dict[str, Service]:
-    """Load every model of a configuration, each once; blocks. Raises `CannotStartError`."""
-    models, cache = {MAIN_MODEL: config.model, **config.models}, cache_folder(environ)
-    return {name: open_service(weights[name], each, cache) for name, each in models.items()}
 
 
 def _detector(engine: Engine, settings: ModelConfig) -> Detector:

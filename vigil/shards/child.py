@@ -25,9 +25,12 @@ from vigil.analytics.pipeline import Pipelines
 from vigil.config.diff import diff
 from vigil.daemon import snapshot_of, trouble_of
 from vigil.errors import FatalError, VigilError, cause_of
+from vigil.gpu.decoders import Decoders
+from vigil.gpu.nvml import Nvml
 from vigil.inference.loop import InferenceLoop
-from vigil.inference.service import open_services
+from vigil.inference.replicas import is_replica
 from vigil.metrics import Metrics
+from vigil.placement import Placement, open_services
 from vigil.shards.channel import Channel, ClosedError
 from vigil.shards.split import part_of_workers
 from vigil.shards.wire import (
@@ -80,8 +83,17 @@ class Watcher:
         self._snapshots = Snapshots(self._bus.publish, self._metrics)
         pipelines = Pipelines(self._bus.publish_threadsafe, self._snapshots.offer)
         self._loop = InferenceLoop(services, pipelines, self._metrics)
+        self._decoders = Decoders(Nvml(os.environ))
+        placement = Placement(services, self._decoders)
         self._supervisor = Supervisor(
-            orders.config, self._loop, pipelines, self._bus, self._metrics, orders.totals, orders.held
+            orders.config,
+            self._loop,
+            pipelines,
+            self._bus,
+            self._metrics,
+            orders.totals,
+            orders.held,
+            placement,
         )
 
     async def run(self, stop: Callable[[], None]) -> None:
@@ -91,7 +103,9 @@ class Watcher:
         # In the metrics it counts as what it stands in for.
         with self._bus.subscription("mqtt") as subscription:
             self._supervisor.announce()
-            loaded = {name: service.loaded for name, service in self._services.items()}
+            loaded = {
+                name: service.loaded for name, service in self._services.items() if not is_replica(name)
+            }
             # Introductions come as they are: the encoder only notes what both ends know.
             told = encoder.encode(subscription.drain())
             await self._channel.send(Ready(loaded, models, told))  # type: ignore[arg-type]  # no results yet
@@ -111,6 +125,7 @@ class Watcher:
             group.create_task(self._loop.run(), name="inference")
             group.create_task(self._supervisor.run(), name="supervisor")
             group.create_task(self._snapshots.run(self._supervisor), name="snapshots")
+            group.create_task(self._decoders.run(self._supervisor.pixel_rates), name="decoders")
             group.create_task(self._beat(), name="pulse")
             while True:
                 asked = await questions.get()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av.error
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from vigil.core.types import Colour
 from vigil.errors import PixelsError
 
 if TYPE_CHECKING:
@@ -25,6 +26,14 @@ _PLANES = (1, 2, 0)
 _LUMA_FIRST = ("yuv", "nv12", "nv21", "gray")
 """Formats whose first plane is luma, a byte a pixel where `bits` says so."""
 _BYTE = 8
+CUDA = "cuda"
+"""FFmpeg's name of the device, and of the pixel format of frames that are in its memory."""
+_DLPACK_CUDA = 2
+_BT601 = (0.299, 0.114)
+_BT709, _BT2020 = (0.2126, 0.0722), (0.2627, 0.0593)
+_LUMA_SHARES = {1: _BT709, 4: (0.30, 0.11), 7: (0.212, 0.087), 9: _BT2020, 10: _BT2020}
+"""Of red and blue, by FFmpeg's `AVColorSpace`; what is not said is taken for BT.601, as swscale does."""
+_FULL_RANGE = 2
 
 
 class Scalers:
@@ -94,12 +103,7 @@ class YuvImage:
 
     def luma(self, stride: int) -> UInt8:
         """Return every `stride`-th pixel of every `stride`-th row of the luma plane, `(h, w)`."""
-        frame = self._frame
-        if not frame.format.name.startswith(_LUMA_FIRST) or frame.format.components[0].bits != _BYTE:
-            frame = frame.reformat(format="gray")
-        plane = frame.planes[0]
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-        return rows[: frame.height : stride, : frame.width : stride]
+        return _luma(self._frame, stride)
 
     def to_bgr(self) -> UInt8:
         """Return the whole picture as `(height, width, 3)` uint8 BGR; raises `PixelsError`."""
@@ -107,3 +111,52 @@ class YuvImage:
             return np.asarray(self._frame.to_ndarray(format="bgr24"), np.uint8)
         except (av.error.FFmpegError, ValueError) as error:
             raise PixelsError(f"pixels of format {self._frame.format.name} cannot be converted") from error
+
+
+class NvImage(YuvImage):
+    """A frame whose planes a GPU's engine takes where they are: NV12, in that GPU's memory.
+
+    What the CPU asks for is downloaded when it asks, and not kept.
+    """
+
+    __slots__ = ()
+
+    @property
+    def device(self) -> str:
+        """Whose memory the planes are in: `cuda:0`, or `cpu`."""
+        kind, number = self._frame.planes[0].__dlpack_device__()
+        return f"cuda:{number}" if kind == _DLPACK_CUDA else "cpu"
+
+    @property
+    def colour(self) -> Colour:
+        """What the planes mean, by what the stream says of itself."""
+        red, blue = _LUMA_SHARES.get(self._frame.colorspace, _BT601)
+        return Colour(red, blue, full=self._frame.color_range == _FULL_RANGE)
+
+    def planes(self) -> tuple[Any, Any]:
+        """Return DLPack capsules of luma `(h, w)` and chroma `(h / 2, w / 2, 2)`, uint8.
+
+        The decoder may still be writing to them: on CUDA's default stream, which whoever reads has to wait
+        for. Capsules, since PyAV takes no stream to wait on, which torch would hand to the planes.
+        """
+        luma, chroma = self._frame.planes
+        return luma.__dlpack__(), chroma.__dlpack__()
+
+    def luma(self, stride: int) -> UInt8:
+        """Return every `stride`-th pixel of every `stride`-th row of the luma plane, `(h, w)`."""
+        inner = self._frame.sw_format or self._frame.format
+        return _luma(self._frame.reformat(format=inner.name), stride)  # which downloads, and no more
+
+
+def image_of(frame: VideoFrame, scalers: Scalers) -> YuvImage:
+    """Return a decoded frame's pixels for everybody else."""
+    inner = frame.sw_format if frame.format.name == CUDA else None
+    return NvImage(frame, scalers) if inner is not None and inner.name == "nv12" else YuvImage(frame, scalers)
+
+
+def _luma(frame: VideoFrame, stride: int) -> UInt8:
+    if not frame.format.name.startswith(_LUMA_FIRST) or frame.format.components[0].bits != _BYTE:
+        frame = frame.reformat(format="gray")
+    plane = frame.planes[0]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    return rows[: frame.height : stride, : frame.width : stride]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
     from vigil.video.decoder import VideoPacket
+    from vigil.video.lane import Accelerator
     from vigil.video.source import Attention, Pause
     from vigil.video.stream import StreamSource
 
@@ -66,9 +67,10 @@ class GovernedDecoder:
         governor: Governor,
         *,
         tail: bool = True,
+        gpu: Accelerator | None = None,
     ) -> None:
-        """With a `tail`, what is still kept when a recording ends is decoded."""
-        self._decoder: PacketDecoder[VideoArrival] = PacketDecoder(stream)
+        """With a `tail`, what is still kept when a recording ends is decoded; `gpu` is `PacketDecoder`'s."""
+        self._decoder: PacketDecoder[VideoArrival] = PacketDecoder(stream, gpu)
         self._attention = attention
         self._log = log
         self._pause = pause
@@ -250,7 +252,9 @@ class GovernedSource:
             self._log.decoding(Mode.FULL)
             return self._source.pictures()
         governor = Governor(self._forced)
-        decoder = GovernedDecoder(stream, self._attention, self._log, self._pause, governor, tail=self._tail)
+        decoder = GovernedDecoder(
+            stream, self._attention, self._log, self._pause, governor, tail=self._tail, gpu=self._source.gpu
+        )
         return decoder.pictures(self._arrivals())
 
     def close(self) -> None:

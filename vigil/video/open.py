@@ -15,15 +15,21 @@ from vigil.video.stream import StreamSource
 if TYPE_CHECKING:
     from vigil.config.model import CameraConfig
     from vigil.video.governed import DecodeLog
+    from vigil.video.lane import Accelerator
     from vigil.video.source import Attention, Pause, Source
 
 
 def open_source(
-    camera: CameraConfig, pause: Pause, attention: Attention | None = None, log: DecodeLog | None = None
+    camera: CameraConfig,
+    pause: Pause,
+    attention: Attention | None = None,
+    log: DecodeLog | None = None,
+    gpu: Accelerator | None = None,
 ) -> Source:
     """Return the source, not opened yet.
 
-    With somebody's `attention`, and a `log` for it, no more of a stream is decoded than is needed.
+    With somebody's `attention`, and a `log` for it, no more of a stream is decoded than is needed. `gpu` says
+    when a stream is decoded there; other kinds of source never are.
     """
     if camera.backend == "opencv":
         return OpenCvSource(camera, pause)
@@ -34,7 +40,7 @@ def open_source(
     folder = Path(camera.url.removeprefix("file:"))
     if folder.is_dir():
         return FolderSource(folder, camera, pause)
-    source = StreamSource(camera, pause)
+    source = StreamSource(camera, pause, gpu=gpu)
     if attention is None or log is None or camera.decode == "full":
         return source
     return GovernedSource(source, attention, log, pause)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from vigil.config.model import CameraConfig
     from vigil.video.decoder import VideoPacket
+    from vigil.video.lane import Accelerator
 
 # Libraries' own lines could carry an address with its password, and one camera could flood the log.
 av.logging.set_level(None)
@@ -61,9 +62,19 @@ class StreamSource:
     """RTSP, HTTP, RTMP, UDP and files, every frame of them."""
 
     def __init__(
-        self, camera: CameraConfig, pause: Pause, *, paced: bool = True, looped: bool = True
+        self,
+        camera: CameraConfig,
+        pause: Pause,
+        *,
+        paced: bool = True,
+        looped: bool = True,
+        gpu: Accelerator | None = None,
     ) -> None:
-        """`paced` holds a recording to its own timestamps, `looped` starts it over, as if it were live."""
+        """`paced` holds a recording to its own timestamps, `looped` starts it over, as if it were live.
+
+        `gpu` says when a GPU decodes it; without it the CPU does.
+        """
+        self.gpu = gpu
         self._camera = camera
         self._paced_by_time = paced
         self._looped = looped
@@ -78,7 +89,7 @@ class StreamSource:
 
     def pictures(self) -> Iterator[Picture]:
         """Yield each decoded frame with the arrival time of the packet that carried it."""
-        decoder: PacketDecoder[float] = PacketDecoder(self.stream)
+        decoder: PacketDecoder[float] = PacketDecoder(self.stream, self.gpu)
         for packet, arrived in self.packets():
             for frame, at in decoder.decode(packet, arrived):
                 yield Picture(at, frame.time, decoder.image(frame))

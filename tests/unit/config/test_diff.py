@@ -76,6 +76,7 @@ CAPTURE = {
     "open_timeout": "3s",
     "read_timeout": "3s",
     "decode": "full",
+    "decode_on": "cpu",
     "frozen_after": "0s",
 }
 

@@ -6,6 +6,7 @@ The extra `vigil[ultralytics]` brings both: several GB, and AGPL-3.0.
 from __future__ import annotations
 
 import copy
+import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +15,24 @@ from vigil.inference.backends.batches import most_images, most_workers
 from vigil.inference.backends.describe import describe
 from vigil.inference.backends.failures import engine_failure
 from vigil.inference.backends.graphs import Graphs
+from vigil.inference.backends.planes import TorchArrays, agrees, complete, detections, pick
 from vigil.inference.engine import Output
+from vigil.inference.heads import RawHead
+from vigil.inference.nv12 import fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from vigil.config.model import ModelConfig
-    from vigil.core.types import Float32
+    from vigil.core.types import Detections, Float32
     from vigil.inference.engine import Weights
+    from vigil.inference.heads import Head
+    from vigil.inference.nv12 import Canvas, Planes
     from vigil.inference.schedule import Shape
+
+
+log = logging.getLogger(__name__)
 
 
 def devices() -> tuple[str, ...]:
@@ -62,7 +71,9 @@ class UltralyticsEngine:
             torch.set_num_threads(1)  # one thread per call and one call per core
         self._networks = threading.local()
         self._graphs = None if on_cpu else Graphs(torch, self._new_network, self._device, self._dtype)
+        self._arrays = TorchArrays(torch, self._device, self._dtype)
         self.outputs: Sequence[Output] = [self._probe()]
+        self.takes_planes = self._tried()
 
     @property
     def fixed_shape(self) -> Shape | None:
@@ -80,6 +91,35 @@ class UltralyticsEngine:
         result: Float32 = output.float().cpu().numpy()
         return [result]
 
+    def detect_planes(
+        self, frames: Sequence[Planes], canvas: Canvas, head: Head, floors: Float32
+    ) -> list[Detections]:
+        """Detect as `PlanesEngine.detect_planes` says."""
+        torch, shape = self._torch, (len(frames), 3, *canvas.shape)
+        there = torch.from_numpy(floors)
+        raw_head = head if isinstance(head, RawHead) else None
+
+        def write(images: Any) -> None:
+            fill(images, frames, canvas, self._arrays)
+
+        def boxes(output: Any) -> Any:
+            assert raw_head is not None  # noqa: S101 -- it is asked for only then
+            return pick(torch, output, there.to(self._device, non_blocking=True), raw_head.iou)
+
+        try:
+            with torch.inference_mode():
+                if self._graphs is not None:
+                    picked, output = self._graphs.run_filled(
+                        shape, write, boxes if raw_head else None, lambda found: complete(found.numpy())
+                    )
+                else:
+                    picked, output = self._eager_filled(shape, write, boxes if raw_head else None)
+        except RuntimeError as error:  # as in `run`
+            raise engine_failure(error, self.name) from error
+        if picked is not None:
+            return detections(picked.numpy())
+        return head.decode([output.float().cpu().numpy()], floors, canvas.shape)
+
     def close(self) -> None:
         """Free the network's and the graphs' memory."""
         del self._net, self._networks, self._graphs
@@ -91,6 +131,26 @@ class UltralyticsEngine:
         if network is None:
             network = self._networks.network = self._new_network()
         return network(images.to(self._device, self._dtype, memory_format=self._torch.channels_last))
+
+    def _eager_filled(
+        self, shape: Sequence[int], write: Callable[[Any], None], boxes: Callable[[Any], Any] | None
+    ) -> tuple[Any, Any]:
+        """Do as `Graphs.run_filled`, on the CPU."""
+        images = self._torch.empty(*shape, device=self._device, dtype=self._dtype)
+        write(images)
+        output = self._eager(images)
+        picked = None if boxes is None else boxes(output)
+        return (picked, None) if picked is not None and complete(picked.numpy()) else (None, output)
+
+    def _tried(self) -> bool:
+        """Tell whether this device does with planes what it should, and say so if it does not."""
+        try:
+            wrong = agrees(self._torch, self._device, self._dtype)
+        except (RuntimeError, TypeError, BufferError) as error:
+            wrong = str(error)
+        if wrong:
+            log.warning("%s: frames are not taken from the decoder's memory: %s", self.name, wrong)
+        return not wrong
 
     def _new_network(self) -> Callable[[Any], Any]:
         """Return the call from images to the decoded output: a head of its own, everybody's weights.
