@@ -49,7 +49,7 @@ async def run(setup: Setup) -> None:
     metrics.describe(loaded.values())
     snapshots = Snapshots(bus.publish, metrics)
     pipelines = Pipelines(bus.publish_threadsafe, snapshots.offer)
-    loop = InferenceLoop(services, pipelines, metrics)
+    loop = InferenceLoop(services, pipelines, metrics, analyst=pipelines)
     supervisor = Supervisor(config, loop, pipelines, bus, metrics, memory.totals(), commanded.cameras)
     messaging = Messaging(
         config,

@@ -33,6 +33,7 @@ from vigil.core.types import (
     SettingCommand,
 )
 from vigil.errors import CannotStartError
+from vigil.inference.attentions import Regions
 from vigil.unit import Unit
 from vigil.video.camera import Camera
 from vigil.video.open import open_source
@@ -301,7 +302,14 @@ class Supervisor:
         if unit.enabled and detect.enabled:
             floor = unit.pipeline.class_filter.tracking_floor
             model = detect.model or MAIN_MODEL
-            self._loop.set_camera(name, model=model, fps=detect.fps, weight=detect.weight, floor=floor)
+            self._loop.set_camera(
+                name,
+                model=model,
+                fps=detect.fps,
+                weight=detect.weight,
+                floor=floor,
+                regions=Regions(detect.regions),
+            )
         else:
             self._loop.remove_camera(name)
 

@@ -68,9 +68,12 @@ class Motion:
     active: bool
     area: float
     boxes: Float32
+    known: bool = True
+    """Whether all that moves is in `boxes`; not while the picture, or a new light, is being learnt."""
 
 
 STILL = Motion(active=False, area=0.0, boxes=np.empty((0, 4), np.float32))
+_LEARNING = Motion(active=False, area=0.0, boxes=np.empty((0, 4), np.float32), known=False)
 
 
 def stride_of(width: int, height: int) -> int:
@@ -93,7 +96,7 @@ class MotionDetector:
         model = self._model
         if model is None or model.shape != plane.shape:
             self._model = _Model(plane, _watched(self._masks, plane.shape), now, self._sensitivity)
-            return STILL
+            return _LEARNING
         return model.look(_features(plane), now)
 
     def stirs(self, luma: UInt8) -> bool:
@@ -137,11 +140,11 @@ class _Model:
         shift = cv2.absdiff(features, self._fast)
         if _is_sudden(shift, threshold):
             self._start_over(features)
-            return STILL
+            return _LEARNING
         change, foreground = self._change(features, shift)
         self._learn(features, change, (foreground > threshold).view(np.uint8), elapsed)
         if not self.settled:
-            return STILL
+            return _LEARNING
         return _gathered((change > threshold).view(np.uint8) & self._watched)
 
     def stirs(self, features: Float32) -> bool:
