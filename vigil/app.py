@@ -69,7 +69,7 @@ async def run(setup: Setup) -> None:
     loaded = {name: service.loaded for name, service in services.items() if not is_replica(name)}
     snapshots = Snapshots(bus.publish, metrics)
     pipelines = Pipelines(bus.publish_threadsafe, snapshots.offer)
-    loop = InferenceLoop(services, pipelines, metrics)
+    loop = InferenceLoop(services, pipelines, metrics, analyst=pipelines)
     decoders = Decoders(Nvml(setup.environ))
     placement = Placement(services, decoders)
     supervisor = Supervisor(

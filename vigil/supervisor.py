@@ -33,6 +33,7 @@ from vigil.core.types import (
     SettingCommand,
 )
 from vigil.errors import CannotStartError
+from vigil.inference.attentions import Regions
 from vigil.placement import Placement
 from vigil.unit import Unit
 from vigil.video.camera import Camera
@@ -298,7 +299,14 @@ class Supervisor:
         if unit.enabled and detect.enabled:
             floor = unit.pipeline.class_filter.tracking_floor
             service = self._placement.service(name, detect.model or MAIN_MODEL)
-            self._loop.set_camera(name, model=service, fps=detect.fps, weight=detect.weight, floor=floor)
+            self._loop.set_camera(
+                name,
+                model=service,
+                fps=detect.fps,
+                weight=detect.weight,
+                floor=floor,
+                regions=Regions(detect.regions),
+            )
         else:
             self._loop.remove_camera(name)
 

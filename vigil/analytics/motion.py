@@ -70,9 +70,12 @@ class Motion:
     active: bool
     area: float
     boxes: Float32
+    known: bool = True
+    """Whether all that moves is in `boxes`; not while the picture, or a new light, is being learnt."""
 
 
 STILL = Motion(active=False, area=0.0, boxes=np.empty((0, 4), np.float32))
+_LEARNING = Motion(active=False, area=0.0, boxes=np.empty((0, 4), np.float32), known=False)
 
 
 def stride_of(width: int, height: int) -> int:
@@ -94,7 +97,7 @@ class MotionDetector:
         model = self._model
         if model is None or model.shape != luma.shape:
             self._model = _Model(luma, _watched(self._masks, luma.shape), now, self._sensitivity)
-            return STILL
+            return _LEARNING
         return model.look(luma, now)
 
     def stirs(self, luma: UInt8) -> bool:
@@ -163,10 +166,10 @@ class _Model:
         self._looks += 1
         if self._is_sudden(luma):
             self._start_over()
-            return STILL
+            return _LEARNING
         self._compare()
         self._learn(elapsed)
-        return self._gathered() if self.settled else STILL
+        return self._gathered() if self.settled else _LEARNING
 
     def stirs(self, luma: UInt8) -> bool:
         """Tell whether something moves in this frame, or light has changed, or neither can be told yet."""

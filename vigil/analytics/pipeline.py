@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from vigil.analytics.association import CameraSettings
+from vigil.analytics.interest import interest_of
 from vigil.analytics.scene import Scene
 from vigil.analytics.sharpness import sharpness_of
 from vigil.analytics.tracker import Tracker
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from vigil.analytics.scene import Rules, SceneResult
     from vigil.analytics.tracks import Tracks
     from vigil.core.events import BestView, Event, Totals
-    from vigil.core.types import BusMessage, Detections, Frame, Model
+    from vigil.core.interest import Interest, Rows
+    from vigil.core.types import BusMessage, Detections, Float32, Frame, Model
     from vigil.metrics.camera import CameraMetrics
 
 log = logging.getLogger(__name__)
@@ -172,10 +174,13 @@ class CameraPipeline:
 
 
 class Watcher(Protocol):
-    """Wants to know what an inferred frame showed; called from inference workers."""
+    """Looks for motion, and wants to know what inferred frames showed; called from inference workers."""
 
     def inferred(self, frame: Frame, *, active: bool) -> None:
         """Note that a frame was inferred, and whether it shows anything that may move on."""
+
+    def moved(self) -> Float32 | None:
+        """Return where things moved since this was asked last, `(m, 4)` in fractions; `None` if unknown."""
 
 
 class Pipelines:
@@ -192,6 +197,7 @@ class Pipelines:
         self._watchers: dict[str, Watcher] = {}
         self._cameras: dict[str, CameraPipeline] = {}
         self._tracker = Tracker()
+        self._latest: dict[str, tuple[int, Tracks]] = {}  # by camera: of which frame, and what it showed
         # A batch is looked at and published as a whole before its camera is forgotten, or after: the end of
         # an event never overtakes its beginning, and nothing in flight outlives its camera.
         self._lock = threading.Lock()
@@ -209,6 +215,7 @@ class Pipelines:
         with self._lock:
             self._cameras.pop(camera, None)
             self._watchers.pop(camera, None)
+            self._latest.pop(camera, None)
             self._tracker.remove(camera)
 
     def get(self, camera: str) -> CameraPipeline | None:
@@ -221,8 +228,30 @@ class Pipelines:
         Until it sees again, frames of it that are still in flight are ignored.
         """
         with self._lock:
+            self._latest.pop(camera, None)
             self._tracker.forget(camera)
             return self._cameras[camera].forget(now)
+
+    def interest(self, frame: Frame) -> Interest | None:
+        """Return what is of interest in a camera's next frame; `None` where it is not known what moves."""
+        camera, image = frame.camera, frame.image
+        with self._lock:
+            watcher = self._watchers.get(camera)
+            moved = None if watcher is None else watcher.moved()
+            if moved is None:
+                return None
+            seq, tracks = self._latest.get(camera, (-1, None))
+            predicted = self._tracker.predict(camera, frame.captured_at)
+        moving = moved * np.array([image.width, image.height] * 2, np.float32)
+        return interest_of(tracks, predicted, moving, frame.captured_at, seq=seq)
+
+    def admitted(self, frame: Frame, found: Detections) -> Rows:
+        """Return the rows of those boxes of a frame that its camera takes note of, ascending."""
+        numbers = np.arange(len(found), dtype=np.int32)
+        pipeline = self._cameras.get(frame.camera)
+        if pipeline is not None:
+            numbers = pipeline.admit(frame, replace(found, tracker_id=numbers)).tracker_id
+        return numbers.astype(np.intp)
 
     def handle(self, frames: Sequence[Frame], found: Sequence[Detections]) -> None:
         """Take one batch's frames and the boxes of each."""
@@ -260,6 +289,7 @@ class Pipelines:
         except Exception:  # the edge of a camera, as above
             log.exception(_MISTAKE, frame.camera)
             return self._start_over(seen)
+        self._latest[frame.camera] = frame.seq, tracks
         if (watcher := self._watchers.get(frame.camera)) is not None:
             watcher.inferred(frame, active=scene.active)
         if scene.views:
@@ -268,6 +298,7 @@ class Pipelines:
 
     def _start_over(self, seen: _Seen) -> list[BusMessage]:
         """Forget a camera's objects; returns the events that this ends."""
+        self._latest.pop(seen.frame.camera, None)
         self._tracker.forget(seen.frame.camera)
         return list(seen.pipeline.start_over(seen.frame.captured_at))
 

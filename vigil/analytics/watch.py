@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from vigil.analytics.gate import Gate, MotionState
-from vigil.analytics.motion import MotionDetector, stride_of
+from vigil.analytics.motion import STILL, MotionDetector, stride_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from vigil.analytics.motion import Motion
     from vigil.config.analytics import MotionConfig
-    from vigil.core.types import Frame, Image
+    from vigil.core.types import Float32, Frame, Image
     from vigil.metrics.camera import CameraMetrics
 
 _LOOK = 0.1
@@ -24,6 +28,8 @@ _REST = 2.0
 """Seconds without motion and without an object after which the camera rests."""
 _LONGEST_GAP = 10.0
 """Seconds between two frames above which the gap says nothing about the next one."""
+_MOST_LOOKS = 64
+"""Looks for motion between two inferences that are kept apart; before them anything may have moved."""
 
 
 class FrameTaker(Protocol):
@@ -63,6 +69,7 @@ class Watch:
         self._in_sight = False
         self._offered = self._stirred = 0.0
         self._idle = idle or (lambda: True)
+        self._motions: deque[Motion] = deque(maxlen=_MOST_LOOKS)  # since `moved` was asked last
         self.stirring = False
         """Whether something moved when the latest frame was looked at."""
         self.quiet = False
@@ -108,6 +115,19 @@ class Watch:
         """Tell whether something moves in a picture that comes long after the one before; learns nothing."""
         detector = self._detector
         return detector is None or detector.stirs(image.luma(stride_of(image.width, image.height)))
+
+    def moved(self) -> Float32 | None:
+        """Return where things moved since this was asked last, `(m, 4)` in fractions of the frame.
+
+        `None` where that is not known: motion is not looked for, or the picture is another one. Called from
+        inference workers.
+        """
+        motions = [STILL]
+        while self._motions:
+            motions.append(self._motions.popleft())
+        if self._detector is None or not self._detector.settled or len(motions) > _MOST_LOOKS:
+            return None
+        return np.concatenate([each.boxes for each in motions]) if all(m.known for m in motions) else None
 
     def idle(self) -> bool:
         """Tell whether no frame of the camera waits for an inference or goes through one."""
@@ -164,8 +184,9 @@ class Watch:
             return False
         self._looked = now
         image = frame.image
-        active = self._detector.look(image.luma(stride_of(image.width, image.height)), now).active
-        self.stirring = active
+        motion = self._detector.look(image.luma(stride_of(image.width, image.height)), now)
+        self._motions.append(motion)
+        self.stirring = active = motion.active
         if active:
             self._stirred = self._now()
         if self._state.update(active=active, now=now):

@@ -20,9 +20,9 @@ from vigil.bench.recorded import LOOKS, Camera, Side, facts, feed
 from vigil.core.types import Detections, Frame
 from vigil.errors import CannotStartError
 from vigil.inference.attention import Attention, AttentionSettings
-from vigil.inference.composite import Placed, back, paint, picture
+from vigil.inference.composite import back, paint, picture
 from vigil.inference.letterbox import place
-from vigil.inference.packing import Canvas, Spot
+from vigil.inference.packing import Canvas, Placed, Spot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vigil.analytics.filters import class_filter
+from vigil.analytics.interest import interest_of
 from vigil.analytics.motion import MotionDetector, stride_of
 from vigil.analytics.pipeline import CameraPipeline
 from vigil.analytics.scene import Rules
@@ -18,7 +19,6 @@ from vigil.config.analytics import LineConfig, TrackingConfig
 from vigil.config.model import DetectConfig
 from vigil.core.events import Crossings, EventType
 from vigil.core.types import Detections
-from vigil.inference.attention import Interest
 from vigil.metrics import Metrics
 from vigil.offline import pictures
 
@@ -27,14 +27,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vigil.analytics.tracks import Tracks
+    from vigil.core.interest import Interest
     from vigil.core.types import Float32, Frame, Image
     from vigil.inference.attention import Attention
     from vigil.inference.detector import Detector
 
 LOOKS = 10
 """Looks for motion per second."""
-_SETTLED_HITS = 5
-"""Detections from which on a track's speed is believed."""
 _CONFIDENCE = 0.5
 _LINES = {
     "across": LineConfig.model_validate({"from": [0.5, 0.0], "to": [0.5, 1.0]}),
@@ -61,16 +60,9 @@ class Camera:
 
     def interest(self, tracker: Tracker, now: float) -> Interest:
         """Return what is of interest in its picture."""
-        predicted, tracks = tracker.predict(self.name, now), self.tracks
         moving = np.concatenate(self.moving)
         self.moving.clear()
-        if tracks is None or not len(tracks):
-            nothing = np.empty((0, 4))
-            return Interest(nothing, nothing, np.empty(0), np.empty(0, np.intp), np.empty(0), moving)
-        speed = np.hypot(tracks.velocity[:, 0], tracks.velocity[:, 1]).astype(np.float64)
-        speed[tracks.hits < _SETTLED_HITS] = np.inf
-        detection = tracks.detection.astype(np.intp)
-        return Interest(predicted.xyxy, predicted.spread, speed, detection, now - tracks.last_seen, moving)
+        return interest_of(self.tracks, tracker.predict(self.name, now), moving, now)
 
 
 class Side:

@@ -216,6 +216,11 @@ class OutboxConfig(Section):
     age: Age = Field(default="7d", validate_default=True, description="Longest that an event may wait.")
 
 
+def _regions(value: object) -> object:
+    """Return what YAML 1.1 makes a boolean of, as it was written."""
+    return ("on" if value else "off") if isinstance(value, bool) else value
+
+
 def _protocol(value: object) -> object:
     """Read the YAML number 5 as the word."""
     return str(value) if type(value) is int else value
@@ -331,6 +336,11 @@ class DetectConfig(Section):
         default="auto",
         description="`motion` looks only while something moves or is tracked, and every ten seconds; "
         "`always` never rests; `auto` is `motion` on a CPU and `always` on a GPU.",
+    )
+    regions: Annotated[Literal["off", "auto", "on"], BeforeValidator(_regions)] = Field(
+        default="off",
+        description="Whether parts of frames, where something moves or is expected, are looked at instead of "
+        "whole frames, several cameras' parts at once: `auto` while the engine has no room for whole frames.",
     )
     weight: Annotated[float, Field(gt=0, le=1000), NO_BOOLEAN] = Field(
         default=1, description="Share under overload: a camera of weight 2 is looked at twice as often."

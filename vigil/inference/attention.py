@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vigil.core.geometry import Bools, Floats
-    from vigil.core.types import Detections, Float32
+    from vigil.core.interest import Interest
+    from vigil.core.types import Detections
     from vigil.inference.letterbox import Placement
     from vigil.inference.regions import Region
     from vigil.inference.schedule import Shape
@@ -31,26 +32,6 @@ if TYPE_CHECKING:
 _OUTWARDS = np.array([-1.0, -1.0, 1.0, 1.0])
 _ABOUT, _LARGER = 0.3, 3.0
 """A motion is about an object if either holds this share of the other, and it is not so much larger."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Interest:
-    """What a camera's analytics know and expect, in frame pixels, one row per object of `expected`.
-
-    `expected (n, 4)` are boxes at the frame's time, `spread (n, 4)` the standard deviations of centre and
-    sides, `speed (n,)` pixels per second, infinite where nothing is known of it, `detection (n,)` rows of
-    the camera's last result, -1 for what that did not show, `unseen (n,)` seconds. `moving (m, 4)` is what
-    moved since then.
-    """
-
-    expected: Floats
-    spread: Floats
-    speed: Floats
-    detection: Rows
-    unseen: Floats
-    moving: Float32
-    changed: bool = False
-    """Whether the whole picture is another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +129,16 @@ class Attention:
     def overlooked(self) -> float:
         """The share of the objects in whole frames that regions had not shown, as far as it is believed."""
         return self._missed / (self._judged + self._settings.prior)
+
+    @property
+    def remembered(self) -> int:
+        """How many rows the last result has."""
+        return len(self._memory.detections)
+
+    def owes_whole(self, now: float) -> bool:
+        """Tell whether a frame would be looked at whole whatever is of interest in it."""
+        started = self._started is not None and now - self._started >= self._settings.start
+        return not started or now < self._doubted_until or now >= self._whole_due
 
     def plan(self, interest: Interest, now: float, placement: Placement, shape: Shape) -> Plan:
         """Return what to look at in a frame that would lie at `placement` in the model's input of `shape`."""

@@ -25,6 +25,9 @@ _LEAVE_BELOW = 0.9
 """Saturation under which the work fits again."""
 _SMOOTHING = 0.3
 """Share of the newest saturation in the smoothed one, once a second."""
+_PACK_ABOVE, _PACK_BELOW, _PACK_AFTER, _PACK_UNTIL = 0.9, 0.75, 1.0, 10.0
+"""Saturation with whole frames over which frames are looked at in parts, and under which no longer; and for
+how many seconds that must last. It comes before an overload: rather parts of all frames than fewer frames."""
 _LEAST = 0.05
 """Turns per second that every camera gets, whatever else."""
 
@@ -44,37 +47,63 @@ class Verdict:
 
 
 @dataclass(slots=True)
-class Budget:
-    """The plan for the `workers` engines of one device; `plan` is asked about once a second."""
+class Belief:
+    """Whether a smoothed value is high: over `above` for `after` seconds, until under `below` for `until`."""
 
-    workers: int
-    _saturation: float = 0.0
-    _overloaded: bool = False
+    above: float
+    below: float
+    after: float
+    until: float
+    value: float = 0.0
+    held: bool = False
     _contrary_since: float | None = None
 
-    def plan(self, demands: Sequence[Demand], now: float) -> Verdict:
-        """Return the rates that fit; with room for all, every camera's rate is without a limit."""
-        room = self.workers * _FULL
-        wanted = sum(demand.fps * demand.cost for demand in demands)
-        self._saturation += _SMOOTHING * (wanted / room - self._saturation)
-        changed = self._judge(now)
-        names = [demand.camera for demand in demands]
-        rates = fair_rates(demands, room) if self._overloaded else dict.fromkeys(names, float("inf"))
-        return Verdict(self._saturation, self._overloaded, changed, rates)
-
-    def _judge(self, now: float) -> bool:
-        """Believe in an overload, or in its end, once it has lasted; returns whether the belief changed."""
-        contrary = self._saturation < _LEAVE_BELOW if self._overloaded else self._saturation > 1
+    def learn(self, value: float, now: float) -> bool:
+        """Take in a new value, about once a second; returns whether the belief changed."""
+        self.value += _SMOOTHING * (value - self.value)
+        contrary = self.value < self.below if self.held else self.value > self.above
         if not contrary:
             self._contrary_since = None
             return False
         if self._contrary_since is None:
             self._contrary_since = now
-        if now - self._contrary_since < (_LEAVE_AFTER if self._overloaded else _ENTER_AFTER):
+        if now - self._contrary_since < (self.until if self.held else self.after):
             return False
-        self._overloaded = not self._overloaded
+        self.held = not self.held
         self._contrary_since = None
         return True
+
+
+class Budget:
+    """The plan for the `workers` engines of one device; `plan` is asked about once a second."""
+
+    def __init__(self, workers: int) -> None:
+        self._room = workers * _FULL
+        self._overload = Belief(1.0, _LEAVE_BELOW, _ENTER_AFTER, _LEAVE_AFTER)
+        self._crowded = Belief(_PACK_ABOVE, _PACK_BELOW, _PACK_AFTER, _PACK_UNTIL)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether whole frames of all cameras are about more than there is room for."""
+        return self._crowded.held
+
+    def plan(self, demands: Sequence[Demand], now: float, whole: Sequence[Demand] | None = None) -> Verdict:
+        """Return the rates that fit; with room for all, every camera's rate is without a limit.
+
+        `whole` is what the cameras would ask for if all their frames were looked at whole.
+        """
+        self._crowded.learn(_load(demands if whole is None else whole) / self._room, now)
+        changed = self._overload.learn(_load(demands) / self._room, now)
+        if self._overload.held:
+            rates = fair_rates(demands, self._room)
+        else:
+            rates = dict.fromkeys((demand.camera for demand in demands), float("inf"))
+        return Verdict(self._overload.value, self._overload.held, changed, rates)
+
+
+def _load(demands: Sequence[Demand]) -> float:
+    """Return the seconds of engine per second that are asked for."""
+    return sum(demand.fps * demand.cost for demand in demands)
 
 
 def fair_rates(demands: Sequence[Demand], room: float) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
@@ -16,19 +15,10 @@ if TYPE_CHECKING:
     from vigil.core.geometry import Bools
     from vigil.core.types import Float32
     from vigil.inference.letterbox import Placement
-    from vigil.inference.regions import Region
+    from vigil.inference.packing import Placed
 
 _EDGE = 2.0
 """Canvas pixels from a region's edge at which a box ends that the edge has cut."""
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A region and where its corner lies on the canvas, in pixels."""
-
-    region: Region
-    left: int
-    top: int
 
 
 def paint(canvas: Float32, whole: Float32, placed: Placed) -> None:

@@ -60,6 +60,11 @@ class Detector:
         self._batch_limit = min(self._batch_limit, tried // 2)
         return True
 
+    @property
+    def packs(self) -> bool:
+        """Whether parts of frames can share an input: not where frames are stretched over all of it."""
+        return self._preparation.fit is not Fit.STRETCHED
+
     def shape_of(self, width: int, height: int) -> Shape:
         """Return the input shape for frames of that size."""
         if self.engine.fixed_shape is not None:

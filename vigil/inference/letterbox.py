@@ -121,6 +121,7 @@ class Letterbox:
         self._scales = bool((self._factor != 1).any())
         self._shifts = bool(self._offset.any())
         self._canvases: dict[Shape, Float32] = {}
+        self._packed: dict[Shape, Float32] = {}
         self._placed: dict[tuple[Shape, int], Placement] = {}
 
     def fill(self, images: Sequence[Image], shape: Shape) -> tuple[Float32, list[Placement]]:
@@ -140,6 +141,18 @@ class Letterbox:
             self._write(image, canvas[index, :, rows, columns])
             placements.append(placement)
         return canvas[: len(images)], placements
+
+    def place(self, image: Image, shape: Shape) -> Placement:
+        """Return where `fill` would place an image."""
+        return place(image.width, image.height, shape, self._fit)
+
+    def canvases(self, number: int, shape: Shape) -> Float32:
+        """Return `(number, 3, h, w)` inputs of nothing but grey; valid until the next call of that shape."""
+        canvases = self._packed.get(shape)
+        if canvases is None or len(canvases) < number:
+            canvases = self._packed[shape] = np.empty((number, 3, *shape), np.float32)
+        canvases[:number] = self._border
+        return canvases[:number]
 
     def _write(self, image: Image, region: Float32) -> None:
         """Write an image into its `(3, h, w)` region of the canvas, in the model's order and range."""

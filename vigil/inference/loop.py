@@ -10,11 +10,15 @@ import asyncio
 import logging
 import threading
 import time
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from vigil.core.types import MAIN_MODEL, Frame
 from vigil.errors import PixelsError, RetryableError
+from vigil.inference.attentions import Attentions, Regions
 from vigil.inference.budget import Budget
+from vigil.inference.packed import Packing
 from vigil.inference.pool import Pool
 from vigil.inference.schedule import Batch, Offer, Schedule, Upload
 
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vigil.core.types import Detections, Image, Model
+    from vigil.inference.attentions import Analyst
     from vigil.inference.service import Service
     from vigil.metrics import Metrics
 
@@ -54,8 +59,12 @@ class InferenceLoop:
         metrics: Metrics,
         *,
         max_uploads: int = 32,
+        analyst: Analyst | None = None,
     ) -> None:
-        """`services` holds every model by its name; `MAIN_MODEL` is the one of cameras that ask for none."""
+        """`services` holds every model by its name; `MAIN_MODEL` is the one of cameras that ask for none.
+
+        Without an `analyst`, who knows where to look, all frames are looked at whole.
+        """
         self.services = services
         self._handler = handler
         self._metrics = metrics
@@ -65,8 +74,10 @@ class InferenceLoop:
         self._schedule = Schedule(self._shape_of)
         self._changed = threading.Condition()
         self._stopping = False
+        self._attentions = Attentions(analyst)
+        packing = Packing(self._attentions, metrics)
         devices = {service.detector.engine.device: None for service in services.values()}
-        self._pools = [Pool(device, _of_device(services, device), self) for device in devices]
+        self._pools = [Pool(device, _of_device(services, device), self, packing) for device in devices]
         self._budgets = {pool: Budget(pool.workers) for pool in self._pools}
         self._waiting_since: dict[Pool, float] = {}
         self._unreadable: set[str] = set()  # cameras of which that was said
@@ -82,13 +93,22 @@ class InferenceLoop:
         return self.services[name].detector.engine.device != "cpu"
 
     def set_camera(
-        self, camera: str, *, fps: float, weight: float, floor: float, model: str = MAIN_MODEL
+        self,
+        camera: str,
+        *,
+        fps: float,
+        weight: float,
+        floor: float,
+        model: str = MAIN_MODEL,
+        regions: Regions = Regions.OFF,
     ) -> None:
         """Infer a camera `fps` times per second; boxes under `floor` confidence are never made.
 
-        A camera that is inferred already changes its rate, weight, floor and model.
+        `regions` says when parts of its frames will do. A camera that is inferred already changes all this.
         """
+        packs = self.services[model].detector.packs
         with self._changed:
+            self._attentions.set_camera(camera, regions if packs else Regions.OFF)
             self._schedule.add(camera, model=model, fps=fps, weight=weight, floor=floor, now=time.monotonic())
             self._work_arrived()  # a frame that waits may now be another device's
 
@@ -96,6 +116,7 @@ class InferenceLoop:
         """Infer a camera no more."""
         with self._changed:
             self._schedule.remove(camera)
+            self._attentions.remove_camera(camera)
             self._unreadable.discard(camera)
 
     def offer(self, frame: Frame) -> None:
@@ -166,7 +187,7 @@ class InferenceLoop:
         with self._changed:
             while not stop.is_set():
                 limits, now = pool.limits, time.monotonic()
-                batch = self._schedule.take(now, limits)
+                batch = self._schedule.take(now, limits, partial(self._share, pool))
                 if batch is None or not self._schedule.waiting(limits):
                     self._waiting_since.pop(pool, None)
                 else:
@@ -176,17 +197,22 @@ class InferenceLoop:
                 self._changed.wait()
         return None
 
-    def deliver(self, batch: Batch, found: Sequence[Detections], seconds: float) -> None:
-        """Take a batch's boxes, and how long that took."""
-        frames = batch.camera_frames
-        self._metrics.inferred(len(batch.frames), seconds, [frame.camera for frame in frames])
-        for upload, detections in zip(batch.uploads, found[len(frames) :], strict=True):
-            upload.deliver(detections)
+    def deliver(
+        self, batch: Batch, found: Sequence[Detections | None], seconds: float, inputs: int | None = None
+    ) -> None:
+        """Take a batch's boxes, none of frames that are postponed; its `inputs` took so many seconds."""
+        seen, postponed = _apart(batch, found)
+        cameras, boxes = [frame for frame, _ in seen], [detections for _, detections in seen]
+        frames = [frame for frame in cameras if frame.camera]
+        self._metrics.inferred(len(seen), seconds, [frame.camera for frame in frames])
+        for upload, detections in zip(batch.uploads, found[len(batch.camera_frames) :], strict=True):
+            if detections is not None:
+                upload.deliver(detections)
         try:
             if frames:
-                self._handler.handle(frames, found[: len(frames)])
+                self._handler.handle(frames, boxes[: len(frames)])
         finally:
-            self._done(batch, seconds)
+            self._done(batch, seconds, inputs, postponed)
 
     def failed(self, batch: Batch, error: Exception) -> None:
         """Take a batch back that came to nothing: its frames are lost, its uploads told so."""
@@ -210,10 +236,26 @@ class InferenceLoop:
         """Count an engine that failed."""
         self._metrics.engine_failures.labels(device).inc()
 
-    def _done(self, batch: Batch, seconds: float | None) -> None:
+    def _done(
+        self,
+        batch: Batch,
+        seconds: float | None,
+        inputs: int | None = None,
+        postponed: Sequence[Frame] = (),
+    ) -> None:
         with self._changed:
-            self._schedule.done(batch, seconds)
+            lost = [frame.camera for frame in postponed if not self._schedule.put_back(frame)]
+            self._schedule.done(batch, seconds, inputs)
             self._work_arrived()
+        for camera in lost:
+            if (series := self._metrics.camera(camera)) is not None:
+                series.dropped(Offer.OVERWROTE.value)
+
+    def _share(self, pool: Pool, frame: Frame) -> float | None:
+        """Return how much of an input a frame will take, `None` if it is to be looked at whole."""
+        if not self._attentions.in_parts(frame.camera, pool.device):
+            return None
+        return self._attentions.share(frame.camera, frame.captured_at)
 
     def _work_arrived(self) -> None:
         now = time.monotonic()
@@ -240,9 +282,14 @@ class InferenceLoop:
         """Allow the cameras of one device what there is room for; returns how full it is."""
         now = time.monotonic()
         with self._changed:
-            demands = self._schedule.demands(pool.limits, now)
-            verdict = self._budgets[pool].plan(demands, now)
+            whole = self._schedule.demands(pool.limits, now)
+            demands = [
+                replace(each, cost=each.cost * self._attentions.usual_share(each.camera, pool.device))
+                for each in whole
+            ]
+            verdict = self._budgets[pool].plan(demands, now, whole)
             self._schedule.allow(verdict.rates)
+            self._attentions.crowd(pool.device, crowded=self._budgets[pool].crowded)
         if verdict.changed and verdict.overloaded:
             log.warning(
                 "overload: cameras ask for %.0f %% of what engines on %s can do; each gets its fair share",
@@ -255,6 +302,14 @@ class InferenceLoop:
 
     def _shape_of(self, model: str, width: int, height: int) -> tuple[int, int]:
         return self.services[model].detector.shape_of(width, height)
+
+
+def _apart(
+    batch: Batch, found: Sequence[Detections | None]
+) -> tuple[list[tuple[Frame, Detections]], list[Frame]]:
+    """Return the frames of a batch that were looked at, with what they show, and those that were not."""
+    seen = [(frame, boxes) for frame, boxes in zip(batch.frames, found, strict=True) if boxes is not None]
+    return seen, [frame for frame, boxes in zip(batch.frames, found, strict=True) if boxes is None]
 
 
 def _of_device(services: Mapping[str, Service], device: str) -> dict[str, Service]:

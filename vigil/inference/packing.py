@@ -8,6 +8,13 @@ the whole frame, whereas a shift of half a stride alone changes one box in thirt
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vigil.inference.regions import Region
+    from vigil.inference.schedule import Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +79,60 @@ class Canvas:
         mask = ((1 << width) - 1) << left
         for row in range(top, top + height):
             self._rows[row] |= mask
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A region and where its corner lies on the canvas, in pixels; `owner` numbers the frame it is of."""
+
+    region: Region
+    left: int
+    top: int
+    owner: int = 0
+
+
+def arrange(
+    frames: Sequence[Sequence[Region]], shape: Shape, grid: int, stride: int, most: int = 1
+) -> tuple[list[list[Placed]], int]:
+    """Return canvases of `shape` with the regions of frames, and how many of the frames, in their order.
+
+    As many frames are taken, the first ones, as find room with all of their regions on `most` canvases; the
+    first of all is taken on as many as it needs.
+    """
+    room, taken = most * shape[0] * shape[1], 0
+    for regions in frames:
+        room -= sum(region.area for region in regions)
+        if room < 0 and taken:
+            break
+        taken += 1
+    while True:
+        placed = _placed(frames[:taken], shape, grid, stride, most if taken > 1 else len(frames[0]))
+        if placed is not None:
+            return placed, taken
+        taken -= 1
+
+
+def _placed(
+    frames: Sequence[Sequence[Region]], shape: Shape, grid: int, stride: int, most: int
+) -> list[list[Placed]] | None:
+    """Return canvases, `most` at most, that hold all regions of these frames, the tallest first."""
+    regions = [(region, owner) for owner, each in enumerate(frames) for region in each]
+    regions.sort(key=lambda each: (-each[0].height, -each[0].width))
+    canvases: list[Canvas] = []
+    placed: list[list[Placed]] = []
+    for region, owner in regions:
+        width, height = region.width // grid, region.height // grid
+        origin = Spot(region.left // grid, region.top // grid) if region.full_scale else None
+        for canvas, on in zip(canvases, placed, strict=True):  # noqa: B007 -- the one with room
+            if (spot := canvas.place(width, height, origin)) is not None:
+                break
+        else:
+            if len(canvases) == most:
+                return None
+            canvas, on = Canvas(shape[1] // grid, shape[0] // grid, max(1, stride // grid)), []
+            canvases.append(canvas)
+            placed.append(on)
+            spot = canvas.place(width, height, origin)
+            assert spot is not None  # noqa: S101 -- a region is a part of an input, and this one is empty
+        on.append(Placed(region, spot.left * grid, spot.top * grid, owner))
+    return placed

@@ -23,12 +23,14 @@ from vigil.aio.tasks import Backoff, keep_running
 from vigil.aio.threads import Worker, call_in_thread
 from vigil.errors import FatalError, PixelsError
 from vigil.inference.engine import EngineError, EngineMemoryError
+from vigil.inference.packed import Packed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vigil.core.types import Detections
     from vigil.inference.letterbox import Letterbox
+    from vigil.inference.packed import Packing
     from vigil.inference.schedule import Batch
     from vigil.inference.service import Service
 
@@ -63,8 +65,10 @@ class Work(Protocol):
     def next_batch(self, pool: Pool, stop: threading.Event) -> Batch | None:
         """Wait for work; returns nothing once `stop` is set and the pool was woken."""
 
-    def deliver(self, batch: Batch, found: Sequence[Detections], seconds: float) -> None:
-        """Take a batch's boxes, and how long that took."""
+    def deliver(
+        self, batch: Batch, found: Sequence[Detections | None], seconds: float, inputs: int | None = None
+    ) -> None:
+        """Take a batch's boxes, none of frames that are postponed; its `inputs` took so many seconds."""
 
     def failed(self, batch: Batch, error: Exception) -> None:
         """Take a batch back that came to nothing."""
@@ -88,13 +92,14 @@ class _Turn:
 class Pool:
     """Runs the workers of one device; `services` by the name of their model."""
 
-    def __init__(self, device: str, services: Mapping[str, Service], work: Work) -> None:
+    def __init__(self, device: str, services: Mapping[str, Service], work: Work, packing: Packing) -> None:
         self.device = device
         self.services = services
         self.workers = max(service.workers for service in services.values())
         self.trouble = ""
         """Why the engines do not work just now; empty when they do."""
         self._work = work
+        self._packing = packing
         self._hanging = False
         self._failures: deque[float] = deque(maxlen=_FAILURES)
         self._lock = threading.Lock()
@@ -212,8 +217,7 @@ class Pool:
         try:
             if batch.model not in letterboxes:
                 letterboxes[batch.model] = service.detector.letterbox()
-            images = [frame.image for frame in batch.frames]
-            found = service.detector.detect(letterboxes[batch.model], images, batch.floors, batch.shape)
+            packed = self._look(service, letterboxes[batch.model], batch)
         except PixelsError as error:
             if not self._returned(me, turn):
                 return ()
@@ -233,8 +237,16 @@ class Pool:
             return ()
         if not self._returned(me, turn):
             return ()
-        self._work.deliver(batch, found, time.monotonic() - turn.since)
+        self._work.deliver(batch, packed.found, time.monotonic() - turn.since, packed.inputs)
         return rest
+
+    def _look(self, service: Service, letterbox: Letterbox, batch: Batch) -> Packed:
+        """Return what a batch shows."""
+        if batch.packed:
+            return self._packing.detect(service.detector, letterbox, batch, service.limit)
+        images = [frame.image for frame in batch.frames]
+        found = service.detector.detect(letterbox, images, batch.floors, batch.shape)
+        return Packed(found, len(images))
 
     def _returned(self, me: int, turn: _Turn) -> bool:
         """Note that a worker came back; false for one that nobody waits for any more."""

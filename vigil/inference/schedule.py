@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from vigil.aio.slot import Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
     from vigil.core.types import Detections, Frame
 
@@ -35,6 +35,9 @@ _SILENT, _SILENT_INTERVALS = 2.0, 5.0
 
 _SAME_SIZE = 0.05
 """Variance of the frames in a batch under which nothing can be said of other sizes."""
+
+_MOST_PACKED = 16
+"""Frames that may share an input."""
 
 _SHORTEST = 1e-6
 """Seconds that an interval or a turn lasts at least: clocks tick, and rates stay finite."""
@@ -66,7 +69,7 @@ class Upload:
 class Batch:
     """What an engine takes at once: frames of one model and input shape, and a confidence floor for each.
 
-    The last `len(uploads)` frames are those of `uploads`; the others belong to cameras.
+    The last `len(uploads)` frames are those of `uploads`; the others belong to cameras, most overdue first.
     """
 
     model: str
@@ -74,6 +77,8 @@ class Batch:
     frames: tuple[Frame, ...]
     floors: tuple[float, ...]
     uploads: tuple[Upload, ...]
+    packed: bool = False
+    """Whether some of its frames may be looked at in parts, which share inputs."""
 
     @property
     def camera_frames(self) -> tuple[Frame, ...]:
@@ -149,6 +154,8 @@ class _Entry:
     last_arrival: float | None = None
     allowed: float = math.inf
     """Turns per second that there is room for."""
+    before: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Due time, last turn and credit before the turn at hand."""
 
     @property
     def period(self) -> float:
@@ -191,6 +198,10 @@ class _Entry:
         """
         self.due_at = max(self.due_at + self.period, now - late)
         self.last_taken = now
+
+    def not_taken(self) -> None:
+        """Be as overdue as before the turn at hand, which came to nothing."""
+        self.due_at, self.last_taken, self.credit = self.before
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -271,20 +282,27 @@ class Schedule:
         """Queue an upload."""
         self._uploads.append(upload)
 
-    def take(self, now: float, limits: Mapping[str, int]) -> Batch | None:
+    def take(
+        self,
+        now: float,
+        limits: Mapping[str, int],
+        share: Callable[[Frame], float | None] = lambda _frame: None,
+    ) -> Batch | None:
         """Return frames of one model and shape, most overdue first, or nothing if nothing waits.
 
-        `limits` names the models that the asking engine has, with the most frames of each at once.
+        `limits` names the models that the asking engine has, with the most inputs of each at once. `share`
+        is how much of an input a camera's frame will take, `None` for one that takes all of it.
         """
         ranked = self._ranked(now, limits)
         if not ranked:
             return None
         first = ranked[0]
         model, shape = first.model, self._shape(first)
-        chosen = [ready for ready in ranked if ready.model == model and self._shape(ready) == shape]
+        alike = [ready for ready in ranked if ready.model == model and self._shape(ready) == shape]
+        chosen, packed = _together(alike, limits[model], share)
         cameras: list[tuple[Frame, float]] = []
         uploads: list[Upload] = []
-        for ready in chosen[: limits[model]]:
+        for ready in chosen:
             if ready.upload:
                 self._uploads.remove(ready.upload)
                 uploads.append(ready.upload)
@@ -292,18 +310,29 @@ class Schedule:
                 cameras.append((ready.frame, self._take_camera(ready, now)))
         frames = [frame for frame, _ in cameras] + [upload.frame for upload in uploads]
         floors = [floor for _, floor in cameras] + [upload.floor for upload in uploads]
-        return Batch(model, shape, tuple(frames), tuple(floors), tuple(uploads))
+        return Batch(model, shape, tuple(frames), tuple(floors), tuple(uploads), packed)
 
-    def done(self, batch: Batch, seconds: float | None = None) -> None:
-        """Note that a batch's cameras may be taken again, and how long its engine was busy with it."""
-        if seconds is not None:
-            frames = len(batch.frames)
-            self._costs.setdefault(batch.model, _Cost.of(frames, seconds)).learn(frames, seconds)
+    def done(self, batch: Batch, seconds: float | None = None, inputs: int | None = None) -> None:
+        """Note that a batch's cameras may be taken again; the engine was busy for so long with its inputs."""
+        inputs = len(batch.frames) if inputs is None else inputs
+        if seconds is not None and inputs:
+            self._costs.setdefault(batch.model, _Cost.of(inputs, seconds)).learn(inputs, seconds)
         for frame in batch.camera_frames:
             self._in_flight.discard(frame.camera)
             entry = self._entries.get(frame.camera)
             if entry is not None and entry.slot.filled:
                 self._waiting[frame.camera] = entry
+
+    def put_back(self, frame: Frame) -> bool:
+        """Have a frame that was taken wait again; false where a newer one does, so that it is lost."""
+        entry = self._entries.get(frame.camera)
+        if entry is None:
+            return False
+        entry.not_taken()
+        if entry.slot.filled:
+            return False
+        entry.slot.put(frame)
+        return True
 
     def demands(self, limits: Mapping[str, int], now: float) -> list[Demand]:
         """Return what the cameras of these models ask for; nothing for a model no turn of which was measured.
@@ -361,9 +390,28 @@ class Schedule:
     def _take_camera(self, ready: _Ready, now: float) -> float:
         entry = self._waiting.pop(ready.camera)
         entry.slot.take()
+        entry.before = entry.due_at, entry.last_taken, entry.credit
         self._usual += _SMOOTHING * (ready.rank - self._usual)
         # Engines take whole frames: what a heavy camera waits past its turn it gets back.
         entry.credit = min(max(ready.rank - self._usual, 0.0), self._usual)
         entry.taken(now, ready.frame.late)
         self._in_flight.add(ready.camera)
         return entry.floor
+
+
+def _together(
+    alike: Sequence[_Ready], limit: int, share: Callable[[Frame], float | None]
+) -> tuple[Sequence[_Ready], bool]:
+    """Return which of these frames fit into `limit` inputs, the first in any case, and whether any shares."""
+    shares = [None if ready.upload else share(ready.frame) for ready in alike]
+    if all(each is None for each in shares):
+        return alike[:limit], False
+    chosen: list[_Ready] = []
+    used, packed = 0.0, False
+    for ready, part in zip(alike, shares, strict=True):
+        takes = 1.0 if part is None else part
+        if len(chosen) < limit * _MOST_PACKED and (not chosen or used + takes <= limit):
+            chosen.append(ready)
+            used += takes
+            packed |= part is not None
+    return chosen, packed

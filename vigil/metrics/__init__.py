@@ -26,7 +26,7 @@ from vigil import __version__
 from vigil.metrics.camera import CameraMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from vigil.core.types import Loaded
 
@@ -152,6 +152,16 @@ class Metrics:
         self.saturation = self._gauge(
             "saturation_ratio", "Engine time that cameras ask for over what there is; over 1 they get less."
         )
+        self.packed_frames = self._counter(
+            "packed_frames",
+            "Frames that may be looked at in parts: whole, parts, or unlooked (nothing to look at).",
+            "how",
+        )
+        self.canvases_run = self._counter("canvases", "Inputs made of parts of several frames.")
+        self.canvas_area = self._counter("canvas_area", "How much of these was filled, in canvases.")
+        self.boxes_cut = self._counter("packed_boxes_cut", "Boxes that the edge of a part has cut.")
+        for how in ("whole", "parts", "unlooked"):
+            self.packed_frames.labels(how)
         self.engine_failures = self._counter(
             "engine_failures", "Engines that failed and were started again.", "device"
         )
@@ -219,6 +229,16 @@ class Metrics:
         for camera in cameras:
             if (series := self._cameras.get(camera)) is not None:
                 series.took(seconds / frames)
+
+    def packed(self, how: str, cut: int) -> None:
+        """Count a frame that may be looked at in parts, and its boxes that were cut."""
+        self.packed_frames.labels(how).inc()
+        self.boxes_cut.inc(cut)
+
+    def canvases(self, filled: Sequence[float]) -> None:
+        """Count canvases; `filled` is the share of each that was."""
+        self.canvases_run.inc(len(filled))
+        self.canvas_area.inc(sum(filled))
 
     def render(self) -> bytes:
         """Return the exposition text, rates and ages brought up to date."""

@@ -82,7 +82,7 @@ class Watcher:
         self._bus: Bus[BusMessage] = Bus(on_drop=self._metrics.sink_dropped)
         self._snapshots = Snapshots(self._bus.publish, self._metrics)
         pipelines = Pipelines(self._bus.publish_threadsafe, self._snapshots.offer)
-        self._loop = InferenceLoop(services, pipelines, self._metrics)
+        self._loop = InferenceLoop(services, pipelines, self._metrics, analyst=pipelines)
         self._decoders = Decoders(Nvml(os.environ))
         placement = Placement(services, self._decoders)
         self._supervisor = Supervisor(

@@ -24,7 +24,7 @@ from vigil.metrics import Metrics
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vigil.core.types import BusMessage, Frame
+    from vigil.core.types import BusMessage, Float32, Frame
 
 LEFT = ZoneConfig.model_validate({"polygon": [[0, 0], [0.5, 0], [0.5, 1], [0, 1]], "inertia": "0s"})
 MIDDLE = LineConfig.model_validate({"from": [0.5, 1], "to": [0.5, 0]})
@@ -46,6 +46,10 @@ class Watcher:
         """Note it."""
         assert frame.camera
         self.active.append(active)
+
+    def moved(self) -> Float32 | None:
+        """Return that nothing did."""
+        return np.empty((0, 4), np.float32)
 
 
 class House:

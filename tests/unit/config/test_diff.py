@@ -103,6 +103,7 @@ DETECT = {
     "fps": 2,
     "confidence": 0.7,
     "classes": ["car"],
+    "regions": "auto",
     "weight": 3,
 }
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from vigil.analytics.motion import MotionDetector
+from vigil.core.interest import Interest
 from vigil.core.types import Detections
-from vigil.inference.attention import Attention, AttentionSettings, Interest, Plan
+from vigil.inference.attention import Attention, AttentionSettings, Plan
 from vigil.inference.letterbox import place
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vigil.core.types import Detections
-from vigil.inference.composite import Placed, back, paint, picture
+from vigil.inference.composite import back, paint, picture
 from vigil.inference.letterbox import place
+from vigil.inference.packing import Placed
 from vigil.inference.regions import Region
 
 _WIDTH, _HEIGHT = 1920, 1080
