@@ -106,9 +106,10 @@ class InferenceLoop:
 
         `regions` says when parts of its frames will do. A camera that is inferred already changes all this.
         """
-        packs = self.services[model].detector.packs
+        if regions is not Regions.OFF and not self.services[model].detector.packs:
+            regions = Regions.OFF
         with self._changed:
-            self._attentions.set_camera(camera, regions if packs else Regions.OFF)
+            self._attentions.set_camera(camera, regions)
             self._schedule.add(camera, model=model, fps=fps, weight=weight, floor=floor, now=time.monotonic())
             self._work_arrived()  # a frame that waits may now be another device's
 

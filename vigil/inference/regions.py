@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vigil.inference.letterbox import Placement
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Region:
     """A part of the whole frame's input, and its `width` and `height` on the canvas, all in pixels."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vigil.inference.packing import Canvas, Spot
+from vigil.inference.packing import Canvas, Spot, arrange
+from vigil.inference.regions import Region
 
 _WIDTH, _HEIGHT, _PERIOD = 80, 48, 4
 
@@ -69,3 +71,38 @@ def test_a_cleared_canvas_is_empty() -> None:
     canvas.clear()
     assert canvas.used == 0
     assert canvas.place(20, 12) == Spot(0, 0)
+
+
+_SHAPE, _GRID, _STRIDE = (192, 320), 8, 32
+
+
+@st.composite
+def regions(draw: st.DrawFn) -> Region:
+    """Draw a part of an input, at full scale or half of it."""
+    left, top = draw(st.integers(0, 38)) * 8, draw(st.integers(0, 22)) * 8
+    right, bottom = draw(st.integers(left // 8 + 1, 40)) * 8, draw(st.integers(top // 8 + 1, 24)) * 8
+    width, height = right - left, bottom - top
+    if draw(st.booleans()):
+        width, height = -(-width // 16) * 8, -(-height // 16) * 8
+    return Region(left, top, right, bottom, width, height)
+
+
+@given(st.lists(st.lists(regions(), min_size=1, max_size=6), min_size=1, max_size=6), st.integers(1, 3))
+def test_regions_are_placed_once_or_their_frame_is_postponed(frames: list[list[Region]], most: int) -> None:
+    """The first frames have each region in one place of a canvas, none upon another; the others have none."""
+    canvases, taken = arrange(frames, _SHAPE, _GRID, _STRIDE, most)
+    assert taken >= 1
+    assert len(canvases) <= most or taken == 1
+    placed = [each for on in canvases for each in on]
+    wanted = sorted((owner, region) for owner, each in enumerate(frames[:taken]) for region in each)
+    assert sorted((each.owner, each.region) for each in placed) == wanted
+    for on in canvases:
+        free = np.ones(_SHAPE, np.bool_)
+        for each in on:
+            spot = free[each.top : each.top + each.region.height, each.left : each.left + each.region.width]
+            assert spot.shape == (each.region.height, each.region.width)
+            assert spot.all()
+            spot[:] = False
+            if each.region.full_scale:
+                assert (each.left - each.region.left) % _STRIDE == 0
+                assert (each.top - each.region.top) % _STRIDE == 0
