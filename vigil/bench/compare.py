@@ -36,6 +36,8 @@ class Order:
     pythons: Mapping[str, Path]
     """The Python of each peer that takes part."""
     engine: str = "auto"
+    regions: str = "off"
+    """vigil's `detect.regions`."""
     fps: float = 5.0
     seconds: float = 60.0
     settle: float = 10.0
@@ -89,7 +91,7 @@ async def compare(order: Order, tick: Callable[[str], None]) -> list[Compared]:
             rules = rules_of(order.fps, None, gates=False, scene=scene)
             theirs = dataclasses.replace(ours, rules=rules, faults=order.peer_faults)
             work = Work(order.weights, order.fps, round(FPS / order.fps), mode=order.roboflow_mode)
-            vigil = await density(Vigil(work, engine=order.engine), ours, tick)
+            vigil = await density(Vigil(work, engine=order.engine, regions=order.regions), ours, tick)
             peers = [
                 await density(Peer(peer, python, work), theirs, tick)
                 for peer, python in order.pythons.items()
