@@ -82,9 +82,7 @@ class Vigil:
     @asynccontextmanager
     async def run(self, urls: Mapping[str, str]) -> AsyncIterator[Running]:
         """Run the daemon with these cameras, its gates as they are by default."""
-        cameras = {
-            name: rig.camera(url, self._work.fps, "auto", self._regions) for name, url in urls.items()
-        }
+        cameras = {name: rig.camera(url, self._work.fps, "auto", self._regions) for name, url in urls.items()}
         configuration = {"model": rig.model(self._work.weights, self._engine), "cameras": cameras}
         async with rig.watching(configuration) as running:
             self.versions["broker"] = running.broker

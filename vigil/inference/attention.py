@@ -70,6 +70,8 @@ class AttentionSettings:
     """Share of the canvas from which on the whole frame is no dearer."""
     start: float = 1.0
     whole_every: float = 2.5
+    whole_least: int = 5
+    """Looks at parts between two whole frames, however long they take: overload makes those rare, too."""
     sure: float = 0.5
     """Confidence of boxes by which regions are judged,"""
     known: float = 0.3
@@ -123,6 +125,7 @@ class Attention:
         self._memory = Memory()
         self._started: float | None = None
         self._whole_due = self._doubted_until = -np.inf
+        self._parts = 0  # looks at parts since the last whole frame
         self._missed = self._judged = 0.0  # boxes of whole frames, the older the less they count
 
     @property
@@ -138,7 +141,10 @@ class Attention:
     def owes_whole(self, now: float) -> bool:
         """Tell whether a frame would be looked at whole whatever is of interest in it."""
         started = self._started is not None and now - self._started >= self._settings.start
-        return not started or now < self._doubted_until or now >= self._whole_due
+        return not started or now < self._doubted_until or self._due(now)
+
+    def _due(self, now: float) -> bool:
+        return now >= self._whole_due and self._parts >= self._settings.whole_least
 
     def plan(self, interest: Interest, now: float, placement: Placement, shape: Shape) -> Plan:
         """Return what to look at in a frame that would lie at `placement` in the model's input of `shape`."""
@@ -148,7 +154,7 @@ class Attention:
             return _whole("start")
         if now < self._doubted_until:
             return _whole("doubt")
-        if now >= self._whole_due:
+        if self._due(now):
             return _whole("due", self._surely_expected(interest) if self._memory.parts else None)
         objects, moving = self._objects(interest, now, placement)
         boxes, scales = self._wanted(interest, objects, moving, placement)
@@ -162,6 +168,7 @@ class Attention:
 
         `cut (n, 4)` says which edges of a box a region's edge has made.
         """
+        self._parts = 0 if plan.regions is None else self._parts + 1
         if plan.regions is None:
             self._judge(plan, found, now)
             self._memory = self._memory.after_whole(found, cut, now)

@@ -61,8 +61,8 @@ class _Camera:
     seen_at: float = -np.inf
     expected: float = 1.0
     """The share of an input that its latest frame took,"""
-    usual: float = 1.0
-    """and that its frames take on average."""
+    usual: float = 0.5
+    """and that its frames take on average; at first a guess."""
     moving: list[Float32] = field(default_factory=list)
 
 

@@ -91,11 +91,24 @@ def test_whole_frames_come_at_intervals_apart_from_each_other() -> None:
         assert attention.plan(interest(), 0.2, AT, SHAPE).why == "start"
         attention.took(attention.plan(interest(), 0.8, AT, SHAPE), found(), UNCUT[:0], 0.8)
         now = 1.2
-        while attention.plan(interest(), now, AT, SHAPE).why != "due":
+        while (plan := attention.plan(interest(), now, AT, SHAPE)).why != "due":
+            attention.took(plan, found(), UNCUT[:0], now)
             now += 0.2
         due.append(round(now, 1))
     assert len(set(due)) == 4
     assert max(due) < 0.8 + 1.5 * AttentionSettings().whole_every + 0.2
+
+
+def test_rare_looks_are_not_whole_ones_all_the_time() -> None:
+    """A camera that is looked at as rarely as whole frames are due has looks at parts between them."""
+    attention = started()
+    whys = []
+    for look in range(1, 13):
+        plan = attention.plan(interest(), 3.0 * look, AT, SHAPE)
+        assert attention.owes_whole(3.0 * look) == (plan.why == "due")
+        attention.took(plan, found(), UNCUT[:0], 3.0 * look)
+        whys.append(plan.why)
+    assert whys == [*([""] * 5), "due"] * 2
 
 
 def test_what_moves_is_looked_at_at_full_scale() -> None:
