@@ -202,3 +202,17 @@ def test_room_grows_with_the_workers() -> None:
         assert not four.plan(asks(0.9, workers=4), float(second)).overloaded
         last = one.plan(asks(0.9, workers=4), float(second))
     assert last.overloaded
+
+
+def test_parts_come_before_an_overload() -> None:
+    """What whole frames would take says when parts will do; what is really asked for, whether it fits."""
+    budget = Budget(1)
+    whole, parts = [Demand("a", 10, 1, 0.15)], [Demand("a", 10, 1, 0.05)]
+    for second in range(20):
+        verdict = budget.plan(parts, float(second), whole)
+    assert budget.crowded
+    assert not verdict.overloaded
+    assert verdict.rates == {"a": math.inf}
+    for second in range(20, 60):
+        budget.plan(parts, float(second), parts)
+    assert not budget.crowded

@@ -532,3 +532,40 @@ def test_late_frames_take_the_turns_of_their_own_time(schedule: Schedule) -> Non
             taken.append(number)
             schedule.done(batch)
     assert taken == [0, 1, *range(10, 100, 10)]  # one missed turn is made up for
+
+
+def test_frames_in_parts_share_the_inputs(schedule: Schedule) -> None:
+    """Frames are taken, most overdue first, while their shares fit into the inputs; whole ones take one."""
+    for camera in "cd":
+        schedule.add(camera, model=MAIN_MODEL, fps=1, weight=1, floor=0.5, now=0.0)
+    shares = {"a": 0.5, "b": 0.6, "c": 0.4, "d": None}
+    for number, camera in enumerate("abcd"):
+        schedule.offer(frame(camera), 1.0 + number / 10)
+    batch = schedule.take(2.0, {MAIN_MODEL: 1}, lambda each: shares[each.camera])
+    assert batch is not None
+    assert names(batch) == ["a", "c"]
+    assert batch.packed
+    rest = schedule.take(2.0, {MAIN_MODEL: 2}, lambda each: shares[each.camera])
+    assert rest is not None
+    assert names(rest) == ["b", "d"]
+
+
+def test_frame_that_is_put_back_is_as_overdue_as_before(schedule: Schedule) -> None:
+    """It goes first the next time, and its camera's due times are what they were."""
+    schedule.offer(frame("a", 1), 0.0)
+    batch = took(schedule, 5.0)
+    assert schedule.put_back(batch.frames[0])
+    schedule.done(batch, 0.1, 1)
+    schedule.offer(frame("b", 1), 5.0)
+    again = took(schedule, 5.1, limit=1)
+    assert again.frames == batch.frames
+
+
+def test_frame_that_is_put_back_yields_to_a_newer_one(schedule: Schedule) -> None:
+    """The newest frame wins: what was put back is lost, and told so."""
+    schedule.offer(frame("a", 1), 0.0)
+    batch = took(schedule, 0.0)
+    schedule.offer(frame("a", 2), 1.0)
+    assert not schedule.put_back(batch.frames[0])
+    schedule.done(batch, 0.1, 1)
+    assert took(schedule, 1.0).frames[0].seq == 2
