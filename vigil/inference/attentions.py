@@ -124,6 +124,7 @@ class Attentions:
             plan = self._planned(self._analyst, known, frame, placement, shape)
         except Exception:  # the edge of a camera: its mistake is no failure of the engine
             log.exception("%s: is looked at whole because of an error that vigil does not know", frame.camera)
+            self._start_over(known)
             plan = None
         known.expected = _share_of(plan, shape)
         known.usual += _SMOOTHING * (known.expected - known.usual)
@@ -153,18 +154,19 @@ class Attentions:
         if interest is None:
             self._start_over(known)
             return None
-        known.moving.append(interest.moving)
         rows = interest.detection
         gone = frame.captured_at < known.seen_at or interest.seq != known.seq
         if gone or rows.max(initial=-1) >= known.attention.remembered:
             self._start_over(known)  # something was looked at without this, or is forgotten
             rows = np.full(len(rows), -1, np.intp)
+        known.moving.append(interest.moving)
         interest = replace(interest, detection=rows, moving=np.concatenate(known.moving))
         return known.attention.plan(interest, frame.captured_at, placement, shape)
 
     def _start_over(self, known: _Camera) -> None:
         known.attention = Attention(self.settings, phase=known.phase)
         known.seq = -1
+        known.moving.clear()
 
 
 def _share_of(plan: Plan | None, shape: Shape) -> float:

@@ -1,7 +1,7 @@
 """A worker's batch of which some frames are looked at in parts: the parts of several frames share an input.
 
-What finds no room on the canvases that the batch may have is postponed, with its motion: its camera stays as
-overdue as it is.
+A camera's frame that finds no room in the inputs that the batch may have is postponed, with its motion: the
+camera stays as overdue as it is. An upload never is, since somebody waits for it.
 """
 
 from __future__ import annotations
@@ -64,24 +64,25 @@ class Packing:
         self._metrics = metrics
 
     def detect(self, detector: Detector, letterbox: Letterbox, batch: Batch, limit: int) -> Packed:
-        """Look at a batch by at most `limit` inputs, or as many as its first frame needs."""
+        """Look at a batch by at most `limit` inputs, or as many as a frame needs that comes first."""
         looks = [
             self._look(letterbox, batch, frame, floor)
             for frame, floor in zip(batch.frames, batch.floors, strict=True)
         ]
-        wholes = [look for look in looks if look.regions is None]
-        parts = [look for look in looks if look.regions]
-        if parts and parts[0] is looks[0]:
-            wholes = wholes[: limit - 1]
-        else:
-            wholes = wholes[:limit]
-            parts = parts if len(wholes) < limit else []
+        cameras, uploads = looks[: len(batch.camera_frames)], looks[len(batch.camera_frames) :]
+        room = max(limit - len(uploads), 0)
+        wholes = [look for look in cameras if look.regions is None]
+        parts = [look for look in cameras if look.regions]
+        first = bool(parts) and parts[0] is looks[0]  # the most overdue frame has an input before all others
+        wholes = wholes[: max(room - first, 0)]
+        room -= len(wholes)
+        wholes += uploads
         self._look_at_wholes(detector, letterbox, batch, wholes)
         canvases = 0
-        if parts:
+        if parts and room:
             grid, stride = self._attentions.settings.grid, detector.model.stride
             regions = [look.regions or () for look in parts]
-            placed, taken = arrange(regions, batch.shape, grid, stride, max(1, limit - len(wholes)))
+            placed, taken = arrange(regions, batch.shape, grid, stride, room)
             self._look_at_parts(detector, letterbox, batch, parts[:taken], placed)
             canvases = len(placed)
         for look in looks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -13,7 +14,7 @@ from vigil.core.interest import Interest
 from vigil.core.types import MAIN_MODEL, Detections, Frame
 from vigil.inference.attentions import Attentions, Regions
 from vigil.inference.packed import Packed, Packing
-from vigil.inference.schedule import Batch
+from vigil.inference.schedule import Batch, Upload
 from vigil.metrics import Metrics
 from vigil.video.photo import ArrayImage
 
@@ -240,3 +241,31 @@ def test_frames_in_parts_are_expected_to_take_less() -> None:
         lab.look(at)
     assert lab.attentions.share("a", 1.6) < 0.2
     assert lab.attentions.share("a", 60.0) == 1
+
+
+def test_an_upload_is_never_postponed() -> None:
+    """Whoever sent a picture waits for its boxes: cameras that share its batch yield."""
+    lab = Lab(THREE)
+    lab.begin()
+    frames = (lab.frame("a", 1.1), lab.frame("c", 1.1))
+    sent = Upload(replace(lab.frame("b", 0.0), camera=""), 0.5, 0.0, MAIN_MODEL, lambda _outcome: None)
+    batch = Batch(MAIN_MODEL, SHAPE, (*frames, sent.frame), (0.5,) * 3, (sent,), packed=True)
+    packed = lab.packing.detect(lab.detector, lab.detector.letterbox(), batch, 1)
+    assert near(packed.found[2], THREE["b"])
+    assert packed.found[0] is None
+    assert near(packed.found[1], [])
+    assert packed.inputs == lab.engine.inputs == 1
+
+
+def test_a_camera_that_always_fails_leaves_nothing_behind() -> None:
+    """Motion that is kept for a next frame is let go when a camera begins anew."""
+    lab = Lab({"a": THREE["a"]})
+    lab.begin()
+
+    def broken(*_anything: object) -> Detections:
+        raise ValueError("a mistake")
+
+    for number in range(5):
+        lab.attentions._cameras["a"].attention.plan = broken  # type: ignore[assignment, method-assign]
+        lab.look(1.1 + number)
+        assert not lab.attentions._cameras["a"].moving
