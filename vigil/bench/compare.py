@@ -38,6 +38,8 @@ class Order:
     engine: str = "auto"
     regions: str = "off"
     """vigil's `detect.regions`."""
+    decode: str = "auto"
+    """vigil's `decode`: whether quiet cameras rest."""
     fps: float = 5.0
     seconds: float = 60.0
     settle: float = 10.0
@@ -80,7 +82,7 @@ async def compare(order: Order, tick: Callable[[str], None]) -> list[Compared]:
             limit = oldest_ms(engine)
             ours = Plan(
                 scene,
-                rules_of(order.fps, limit, gates=True, scene=scene),
+                rules_of(order.fps, limit, gates=True, scene=scene, rests=order.decode != "full"),
                 seconds=order.seconds,
                 settle=order.settle,
                 faults=order.faults,
@@ -91,7 +93,8 @@ async def compare(order: Order, tick: Callable[[str], None]) -> list[Compared]:
             rules = rules_of(order.fps, None, gates=False, scene=scene)
             theirs = dataclasses.replace(ours, rules=rules, faults=order.peer_faults)
             work = Work(order.weights, order.fps, round(FPS / order.fps), mode=order.roboflow_mode)
-            vigil = await density(Vigil(work, engine=order.engine, regions=order.regions), ours, tick)
+            system = Vigil(work, engine=order.engine, regions=order.regions, decode=order.decode)
+            vigil = await density(system, ours, tick)
             peers = [
                 await density(Peer(peer, python, work), theirs, tick)
                 for peer, python in order.pythons.items()

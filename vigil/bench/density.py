@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _TARGET_SHARE = 0.95
 _JAIN = 0.98
 _OLDEST_MS = 250.0
-_LEAST_OWED = 5.0
-"""Results that a camera must be owed in a window for its share to mean anything."""
+_LEAST_OWED = 20.0
+"""Results that a camera must be owed in a window for its share to mean anything: one alone fails nobody."""
 _CUT = 1.0
 """Seconds at both ends of an activity in which counts of objects are not compared."""
 _SAME_OBJECTS = 0.05
@@ -85,7 +85,9 @@ class Window:
         if not rules.only_active:
             return rules.target * (end - self.start)
         origin = self.origins[camera]
-        return rules.target * self.scene.active_seconds(self.start - origin, end - origin)
+        # Looks come at even intervals, so a stay shows a whole number of them.
+        stays = self.scene.stays(self.start - origin, end - origin)
+        return sum(math.floor(rules.target * seconds) for seconds in stays)
 
 
 @dataclass(frozen=True, slots=True)

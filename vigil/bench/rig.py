@@ -56,9 +56,11 @@ async def captured(daemon: Daemon, cameras: int, within: float = _GRACE) -> bool
     return False
 
 
-def camera(url: str, fps: float, when: str = "always", regions: str = "off") -> dict[str, Any]:
+def camera(
+    url: str, fps: float, when: str = "always", regions: str = "off", decode: str = "auto"
+) -> dict[str, Any]:
     """Return a camera of a configuration."""
-    return {"url": url, "detect": {"fps": fps, "when": when, "regions": regions}}
+    return {"url": url, "decode": decode, "detect": {"fps": fps, "when": when, "regions": regions}}
 
 
 def model(weights: Path, engine: str, size: int = 640) -> dict[str, Any]:

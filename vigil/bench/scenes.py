@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -45,14 +46,12 @@ class Scene:
         within = at % self.seconds
         return any(start <= within < end for start, end in self.active)
 
-    def active_seconds(self, start: float, end: float) -> float:
-        """Return for how long somebody is there between two times, counted as in `is_active`."""
-        return self._until(end) - self._until(start)
-
-    def _until(self, at: float) -> float:
-        rounds, within = divmod(at, self.seconds)
-        each = sum(end - start for start, end in self.active)
-        return rounds * each + sum(max(0.0, min(within, end) - start) for start, end in self.active)
+    def stays(self, start: float, end: float) -> list[float]:
+        """Return the seconds of each stay of somebody between two times, counted as in `is_active`."""
+        rounds = range(math.floor(start / self.seconds), math.ceil(end / self.seconds))
+        begun = ((number * self.seconds, active) for number in rounds for active in self.active)
+        seconds = (min(end, base + until) - max(start, base + since) for base, (since, until) in begun)
+        return [each for each in seconds if each > 0]
 
 
 def make_scene(

@@ -73,16 +73,22 @@ class Vigil:
 
     name = "vigil"
 
-    def __init__(self, work: Work, *, engine: str = "auto", regions: str = "off") -> None:
+    def __init__(
+        self, work: Work, *, engine: str = "auto", regions: str = "off", decode: str = "auto"
+    ) -> None:
         self._work = work
         self._engine = engine
         self._regions = regions
+        self._decode = decode
         self.versions = {"vigil": __version__}
 
     @asynccontextmanager
     async def run(self, urls: Mapping[str, str]) -> AsyncIterator[Running]:
         """Run the daemon with these cameras, its gates as they are by default."""
-        cameras = {name: rig.camera(url, self._work.fps, "auto", self._regions) for name, url in urls.items()}
+        cameras = {
+            name: rig.camera(url, self._work.fps, "auto", self._regions, self._decode)
+            for name, url in urls.items()
+        }
         configuration = {"model": rig.model(self._work.weights, self._engine), "cameras": cameras}
         async with rig.watching(configuration) as running:
             self.versions["broker"] = running.broker

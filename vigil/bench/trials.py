@@ -46,12 +46,17 @@ class Plan:
     guess: int = 4
 
 
-def rules_of(target: float, oldest_ms: float | None, *, gates: bool, scene: Scene) -> Rules:
-    """Return what is asked of a system; one that `gates` owes nothing while nobody is there."""
+def rules_of(
+    target: float, oldest_ms: float | None, *, gates: bool, scene: Scene, rests: bool = True
+) -> Rules:
+    """Return what is asked of a system; one that `gates` owes nothing while nobody is there.
+
+    One that `rests`, decoding little meanwhile, may be late with the first frames of a stay.
+    """
     always = all(end - start >= scene.seconds for start, end in scene.active)
     if always or not gates:
         return Rules(target, oldest_ms)
-    return Rules(target, oldest_ms, only_active=True, wake=_CATCHING_UP * GOP / FPS)
+    return Rules(target, oldest_ms, only_active=True, wake=_CATCHING_UP * GOP / FPS if rests else 0.0)
 
 
 async def density(system: System, plan: Plan, tick: Callable[[str], None]) -> Density:

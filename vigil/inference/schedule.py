@@ -28,7 +28,7 @@ Shape = tuple[int, int]
 """Model input `(height, width)` in pixels."""
 
 _SMOOTHING = 0.1
-"""Share of the newest value in smoothed ones: a source's frame interval, a model's cost."""
+"""Share of the newest value in smoothed ones, at least: a source's frame interval, a model's cost."""
 
 _SILENT, _SILENT_INTERVALS = 2.0, 5.0
 """A source that sends nothing for so many seconds, and so many of its intervals, asks for nothing."""
@@ -115,18 +115,21 @@ class _Cost:
     seconds: float
     squares: float
     products: float
+    batches: int = 0
 
     @classmethod
     def of(cls, frames: int, seconds: float) -> _Cost:
-        """Begin with one batch."""
+        """Begin with one batch, which is to be learnt."""
         return cls(frames, seconds, frames**2, frames * seconds)
 
     def learn(self, frames: int, seconds: float) -> None:
-        """Take in one more batch."""
-        self.frames += _SMOOTHING * (frames - self.frames)
-        self.seconds += _SMOOTHING * (seconds - self.seconds)
-        self.squares += _SMOOTHING * (frames**2 - self.squares)
-        self.products += _SMOOTHING * (frames * seconds - self.products)
+        """Take in one more batch: the first ones, which are the slowest by far, are plainly averaged."""
+        self.batches += 1
+        share = max(_SMOOTHING, 1 / self.batches)
+        self.frames += share * (frames - self.frames)
+        self.seconds += share * (seconds - self.seconds)
+        self.squares += share * (frames**2 - self.squares)
+        self.products += share * (frames * seconds - self.products)
 
     def per_frame(self, together: int) -> float:
         """Return the seconds of engine per frame when so many are taken together."""
@@ -152,6 +155,8 @@ class _Entry:
     """By how much its last turn came too late, in weighted seconds: its next one comes sooner."""
     interval: float | None = None
     last_arrival: float | None = None
+    alone: bool = True
+    """Whether its latest frame came after a silence: a look at a quiet picture, as likely as not."""
     allowed: float = math.inf
     """Turns per second that there is room for."""
     before: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -169,15 +174,16 @@ class _Entry:
 
     def arrived(self, now: float) -> None:
         """Learn the source's own frame interval; the gap that a silence leaves says nothing about it."""
-        if self.last_arrival is not None and not self.silent(now):
+        self.alone = self.last_arrival is None or self.silent(now)
+        if self.last_arrival is not None and not self.alone:
             gap = now - self.last_arrival
             old = gap if self.interval is None else self.interval
             self.interval = old + _SMOOTHING * (gap - old)
         self.last_arrival = now
 
     def delivers(self, now: float) -> float:
-        """How many frames per second its source delivers; none when it is away or has fallen silent."""
-        if self.interval is None or self.silent(now):
+        """How many frames per second its source delivers; none when it is away, silent or looked at once."""
+        if self.interval is None or self.alone or self.silent(now):
             return 0.0
         return 1 / max(self.interval, _SHORTEST)
 

@@ -102,6 +102,7 @@ class GovernedDecoder:
             now=arrival.now,
             resting=not behind and self._attention.resting,
             crowded=self._ring.full,
+            dts=arrival.dts,
         )
         if behind:
             yield self._aside(arrival)
@@ -264,7 +265,8 @@ class GovernedSource:
     def _arrivals(self) -> Iterator[VideoArrival]:
         tick, at = float(self._source.stream.time_base or 0), 0.0
         for packet, arrived in self._source.packets():
-            if self._recorded and packet.dts is not None:
-                at = packet.dts * tick
+            dts = None if packet.dts is None else packet.dts * tick
+            if dts is not None:
+                at = dts
             now = at if self._recorded else time.monotonic()
-            yield Arrival(packet, packet.is_keyframe, packet.size, arrived, now)
+            yield Arrival(packet, packet.is_keyframe, packet.size, arrived, now, dts)

@@ -21,6 +21,8 @@ _LONGEST_KEPT = 12.0
 """Seconds between keyframes, and for which packets are kept, at most."""
 _SMOOTHING = 0.3
 """Share of the newest keyframe interval in the smoothed one."""
+_SLOWEST = 4.0
+"""Times by which packets may come more slowly than the stream says; beyond, its clock is not believed."""
 _BEFORE_SIZES, _BEFORE_LOOK = 2.5, 0.0
 """Seconds before packets grew that may show what made them grow; a look goes back to the look before it."""
 _BRIEF = 3600.0
@@ -77,20 +79,30 @@ class Governor:
         self._forced = forced
         self._interval: float | None = None  # smoothed, between keyframes
         self._key_at = self._looked_at = -math.inf
+        self._key_dts: float | None = None  # of the latest keyframe, in the stream's own time
         self._full_until = self._never_blind_until = -math.inf
         self._since: float | None = None  # arrival of the first packet
         self._episode: tuple[float, float] | None = None  # first and last sign of life
         self._followed = False
 
-    def packet(self, *, key: bool, size: int, now: float, resting: bool, crowded: bool = False) -> Step:
+    def packet(
+        self,
+        *,
+        key: bool,
+        size: int,
+        now: float,
+        resting: bool,
+        crowded: bool = False,
+        dts: float | None = None,
+    ) -> Step:
         """Return what to do with a packet; `resting`: nobody needs more than a look now and then.
 
-        `crowded` says that no more packets can be kept.
+        `crowded` says that no more packets can be kept; `dts` is the packet's time in the stream, in seconds.
         """
         if self._since is None:
             self._since = now
         if key:
-            self._keyframe(now)
+            self._keyframe(now, dts)
         else:
             self.sizes.add(size, now)
         if self.mode is Mode.FULL:
@@ -173,9 +185,12 @@ class Governor:
             return Mode.FULL
         return Mode.KEYFRAMES
 
-    def _keyframe(self, now: float) -> None:
+    def _keyframe(self, now: float, dts: float | None) -> None:
+        """Learn how far apart keyframes are, by the stream: a machine with too much to do reads them late."""
         gap = now - self._key_at
-        self._key_at = now
+        if dts is not None and self._key_dts is not None and gap / _SLOWEST <= dts - self._key_dts < gap:
+            gap = dts - self._key_dts
+        self._key_at, self._key_dts = now, dts
         if math.isfinite(gap):
             old = gap if self._interval is None else self._interval
             self._interval = max(gap, old + _SMOOTHING * (gap - old))

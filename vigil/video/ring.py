@@ -19,7 +19,8 @@ _MOST_PACKETS = 1024
 class Arrival(Generic[T]):
     """A packet with its bytes, and its arrival in wall-clock seconds and by a clock that nobody sets.
 
-    `looked_at` says of a keyframe that its picture was seen already.
+    `dts` is its time in the stream in seconds, where it tells one; `looked_at` says of a keyframe that its
+    picture was seen already.
     """
 
     packet: T
@@ -27,6 +28,7 @@ class Arrival(Generic[T]):
     size: int
     at: float
     now: float
+    dts: float | None = None
     looked_at: bool = False
 
 

@@ -374,6 +374,26 @@ def test_source_that_was_away_asks_for_what_it_delivers(schedule: Schedule) -> N
     assert demand.fps == pytest.approx(5)
 
 
+def test_a_look_at_a_quiet_picture_is_no_demand(schedule: Schedule) -> None:
+    """A camera that is looked at once in ten seconds asks for nothing; from its second frame on it does."""
+    schedule.add("a", model=MAIN_MODEL, fps=5, weight=1, floor=0.25, now=0.0)
+    learn(schedule, "a", 25, 0.0, 10)
+    for now in (20.0, 30.0, 40.0):
+        schedule.offer(frame("a"), now)
+        schedule.done(took(schedule, now), 0.02)
+        assert schedule.demands({MAIN_MODEL: 1}, now + 0.1)[0].fps == 0
+    schedule.offer(frame("a"), 40.2)
+    assert schedule.demands({MAIN_MODEL: 1}, 40.2)[0].fps == pytest.approx(5)
+
+
+def test_a_first_turn_that_takes_long_is_soon_forgotten(schedule: Schedule) -> None:
+    """An engine warms up in its first turns; ten others later they are a tenth of what is planned with."""
+    schedule.offer(frame("a"), 0.0)
+    schedule.done(took(schedule, 0.0), 2.02)
+    learn(schedule, "a", 1, 1.0, 9)
+    assert schedule.demands({MAIN_MODEL: 1}, 9.5)[0].cost == pytest.approx(0.02 + 2 / 10)
+
+
 @pytest.mark.parametrize(("source", "silent_after"), [(10.0, 2.0), (0.5, 10.0)])
 def test_silent_source_asks_for_nothing(schedule: Schedule, source: float, silent_after: float) -> None:
     """After two seconds without a frame, or five of its intervals, a camera asks for nothing."""

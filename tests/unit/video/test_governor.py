@@ -24,6 +24,10 @@ class Camera:
     number: int = 0
     resting: bool = True
     crowded: bool = False
+    slowness: float = 1.0
+    """Times as long as the camera makes them that packets take to be read."""
+    clock: float | None = None
+    """How fast the stream's own clock runs, if it has one."""
 
     def mode(self) -> Mode:
         """Return how the stream is decoded now."""
@@ -43,13 +47,14 @@ class Camera:
         for _ in range(round(seconds * FPS)):
             key = self.number % self.gop == 0
             self.number += 1
-            self.now += 1 / FPS
+            self.now += self.slowness / FPS
             step = self.governor.packet(
                 key=key,
                 size=20_000 if key else size + self.number % 7,
                 now=self.now,
                 resting=self.resting,
                 crowded=self.crowded,
+                dts=None if self.clock is None else self.clock * self.number / FPS,
             )
             if step is Step.LOOK and not self.governor.looked(stirs=stirs, now=self.now):
                 step = Step.WAKE
@@ -102,6 +107,14 @@ def test_short_gops_are_not_looked_at_one_by_one() -> None:
 def test_keyframes_far_apart_are_not_relied_on(gop: int) -> None:
     """Where too much can come and go between two keyframes, everything is decoded."""
     assert Camera(Governor(), gop=gop).play(40) == {Step.DECODE: 1000}
+
+
+@pytest.mark.parametrize(("clock", "rests"), [(1.0, True), (None, False), (0.1, False)])
+def test_a_machine_that_is_behind_lets_its_cameras_rest(clock: float | None, *, rests: bool) -> None:
+    """Keyframes that are read every three seconds were made every two: so says a stream that has a clock."""
+    camera = Camera(Governor(), slowness=1.5, clock=clock)
+    camera.play(20)
+    assert (camera.governor.mode is Mode.KEYFRAMES) is rests
 
 
 def test_pixels_wake_and_go_back_to_the_look_before() -> None:
