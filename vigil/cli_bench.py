@@ -165,6 +165,7 @@ def density(
     settle: Annotated[float, typer.Option(min=0, help="Seconds before the first window.")] = 10,
     most: Annotated[int, typer.Option(min=1, help="Largest number of cameras that is tried.")] = 64,
     guess: Annotated[int, typer.Option(min=1, help="Number that the search begins with.")] = 4,
+    peer_guess: Annotated[int | None, typer.Option(min=1, help="The same for peers, if another.")] = None,
     fps: Annotated[float, typer.Option(min=0.5, help="Target rate of each camera, per second.")] = 5,
     height: Annotated[int, typer.Option(min=144, help="Rows of the streams, 16:9.")] = 432,
     scene_seconds: Annotated[float, typer.Option(min=4, help="Length of the busy clip.")] = 60,
@@ -173,6 +174,7 @@ def density(
     roboflow_mode: Annotated[str, typer.Option(help="freshest, auto or legacy.")] = "freshest",
     regions: Annotated[str, typer.Option(help="vigil's detect.regions: off, auto or on.")] = "off",
     decode: Annotated[str, typer.Option(help="vigil's decode: auto or full.")] = "auto",
+    precision: Annotated[str, typer.Option(help="vigil's model.precision: auto, fp32 or fp16.")] = "auto",
     footage: Footage = None,
     model: Weights = "yolo11n",
     engine: Engine = "auto",
@@ -180,7 +182,7 @@ def density(
 ) -> None:
     """Find how many cameras fit on this machine, and how many fit with the peers."""
     from vigil.bench.compare import Order, compare, pythons_of, to_json  # noqa: PLC0415 -- as in `cli.run`
-    from vigil.bench.systems import PEERS  # noqa: PLC0415 -- as above
+    from vigil.bench.systems import PEERS, Settings  # noqa: PLC0415 -- as above
 
     log.set_up(LogConfig(level="error"))
     if scene not in {"busy", "typical", "all"}:
@@ -190,14 +192,13 @@ def density(
         weights=_weights(model),
         footage=footage,
         pythons=pythons_of(list(PEERS) if peers and not peer else [], _peers(peers_folder), peer or []),
-        engine=engine,
-        regions=regions,
-        decode=decode,
+        settings=Settings(engine, precision, regions, decode),
         fps=fps,
         seconds=seconds,
         settle=settle,
         most=most,
         guess=guess,
+        peer_guess=peer_guess,
         height=height,
         faults=faults,
         peer_faults=peer_faults,

@@ -17,6 +17,7 @@ from tests.support.assets import asset, photograph, weights
 from vigil.bench import compare, decode, efficiency, latency, memory, shards
 from vigil.bench.footage import FPS, find
 from vigil.bench.scenes import make_scene
+from vigil.bench.systems import Settings
 from vigil.errors import CannotStartError
 from vigil.video.upload import decode_picture
 
@@ -96,7 +97,7 @@ async def test_density_finds_a_number(tmp_path: Path) -> None:
         weights("yolo11n"),
         None,
         {},
-        engine=ENGINE,
+        Settings(ENGINE),
         fps=1.0,
         seconds=6,
         settle=1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from vigil.bench.alone import engine_ms
 from vigil.bench.density import oldest_ms, ratio, same_objects
 from vigil.bench.footage import FPS
 from vigil.bench.scenes import make_scene
-from vigil.bench.systems import PEERS, Peer, Vigil, Work
+from vigil.bench.systems import PEERS, Peer, Settings, Vigil, Work
 from vigil.bench.trials import Plan, density, rules_of
 from vigil.config.model import ModelConfig
 from vigil.core.cores import cores
@@ -35,16 +35,15 @@ class Order:
     footage: Path | None
     pythons: Mapping[str, Path]
     """The Python of each peer that takes part."""
-    engine: str = "auto"
-    regions: str = "off"
-    """vigil's `detect.regions`."""
-    decode: str = "auto"
-    """vigil's `decode`: whether quiet cameras rest."""
+    settings: Settings = field(default_factory=Settings)
+    """vigil's own."""
     fps: float = 5.0
     seconds: float = 60.0
     settle: float = 10.0
     most: int = 64
     guess: int = 4
+    peer_guess: int | None = None
+    """Where the search begins for peers, if elsewhere."""
     height: int = 432
     faults: bool = True
     peer_faults: bool = False
@@ -82,7 +81,7 @@ async def compare(order: Order, tick: Callable[[str], None]) -> list[Compared]:
             limit = oldest_ms(engine)
             ours = Plan(
                 scene,
-                rules_of(order.fps, limit, gates=True, scene=scene, rests=order.decode != "full"),
+                rules_of(order.fps, limit, gates=True, scene=scene, rests=order.settings.decode != "full"),
                 seconds=order.seconds,
                 settle=order.settle,
                 faults=order.faults,
@@ -91,10 +90,11 @@ async def compare(order: Order, tick: Callable[[str], None]) -> list[Compared]:
             )
             # Not every peer tells how old its results are, so none is failed for their age.
             rules = rules_of(order.fps, None, gates=False, scene=scene)
-            theirs = dataclasses.replace(ours, rules=rules, faults=order.peer_faults)
+            theirs = dataclasses.replace(
+                ours, rules=rules, faults=order.peer_faults, guess=order.peer_guess or order.guess
+            )
             work = Work(order.weights, order.fps, round(FPS / order.fps), mode=order.roboflow_mode)
-            system = Vigil(work, engine=order.engine, regions=order.regions, decode=order.decode)
-            vigil = await density(system, ours, tick)
+            vigil = await density(Vigil(work, order.settings), ours, tick)
             peers = [
                 await density(Peer(peer, python, work), theirs, tick)
                 for peer, python in order.pythons.items()
@@ -105,7 +105,8 @@ async def compare(order: Order, tick: Callable[[str], None]) -> list[Compared]:
 
 def time_of_engine(order: Order) -> float:
     """Return the milliseconds of one inference, alone."""
-    service = open_service(order.weights, ModelConfig.model_validate({"engine": order.engine}), None)
+    settings = {"engine": order.settings.engine, "precision": order.settings.precision}
+    service = open_service(order.weights, ModelConfig.model_validate(settings), None)
     spent = engine_ms(service.detector, service.detector.shape_of(16 * order.height // 9, order.height))
     service.detector.engine.close()
     return spent

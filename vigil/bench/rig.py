@@ -63,6 +63,7 @@ def camera(
     return {"url": url, "decode": decode, "detect": {"fps": fps, "when": when, "regions": regions}}
 
 
-def model(weights: Path, engine: str, size: int = 640) -> dict[str, Any]:
+def model(weights: Path, engine: str, size: int = 640, precision: str = "auto") -> dict[str, Any]:
     """Return the `model` section of a configuration."""
-    return {"name": str(weights), "engine": engine, "size": size, "confidence": 0.5}
+    common = {"name": str(weights), "size": size, "confidence": 0.5}
+    return {**common, "engine": engine, "precision": precision}

@@ -68,28 +68,38 @@ class Work:
     """How Roboflow's pipeline collects frames of several sources."""
 
 
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What of vigil's own settings a run chooses; the defaults are vigil's."""
+
+    engine: str = "auto"
+    precision: str = "auto"
+    regions: str = "off"
+    """`detect.regions`."""
+    decode: str = "auto"
+    """Whether quiet cameras rest."""
+
+
 class Vigil:
     """vigil itself, through a broker."""
 
     name = "vigil"
 
-    def __init__(
-        self, work: Work, *, engine: str = "auto", regions: str = "off", decode: str = "auto"
-    ) -> None:
+    def __init__(self, work: Work, settings: Settings) -> None:
         self._work = work
-        self._engine = engine
-        self._regions = regions
-        self._decode = decode
+        self._settings = settings
         self.versions = {"vigil": __version__}
 
     @asynccontextmanager
     async def run(self, urls: Mapping[str, str]) -> AsyncIterator[Running]:
         """Run the daemon with these cameras, its gates as they are by default."""
+        settings = self._settings
         cameras = {
-            name: rig.camera(url, self._work.fps, "auto", self._regions, self._decode)
+            name: rig.camera(url, self._work.fps, "auto", settings.regions, settings.decode)
             for name, url in urls.items()
         }
-        configuration = {"model": rig.model(self._work.weights, self._engine), "cameras": cameras}
+        model = rig.model(self._work.weights, settings.engine, precision=settings.precision)
+        configuration = {"model": model, "cameras": cameras}
         async with rig.watching(configuration) as running:
             self.versions["broker"] = running.broker
             yield _RunningVigil(running)

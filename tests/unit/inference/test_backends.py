@@ -143,3 +143,20 @@ class TestProviders:
 def test_failures(text: str, kind: type[EngineError]) -> None:
     """What runtimes say when memory ends asks for a smaller batch; anything else does not."""
     assert type(engine_failure(RuntimeError(text), "engine")) is kind
+
+
+@pytest.mark.parametrize(
+    ("able", "on_cpu", "hint"),
+    [
+        (("FP32", "BF16", "FP16"), True, "bf16"),
+        (("FP32", "FP16"), True, "f32"),
+        (("FP32",), True, "f32"),
+        (("FP32", "BF16", "FP16"), False, "f16"),
+        (("FP32", "BF16"), False, "bf16"),
+    ],
+)
+def test_16_bits_by_device(able: tuple[str, ...], on_cpu: bool, hint: str) -> None:  # noqa: FBT001 -- a case
+    """On CPUs BF16, on devices FP16 before it, and all bits where there is neither."""
+    from vigil.inference.backends.openvino import half  # noqa: PLC0415 -- imports a heavy library
+
+    assert half(able, on_cpu=on_cpu) == hint

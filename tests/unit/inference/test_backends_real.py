@@ -65,6 +65,19 @@ def test_what_they_say(runtime: str) -> None:
     assert (found.fixed_shape, found.max_batch, found.workers) == (None, 2, 2)
 
 
+def test_16_bits_of_a_processor() -> None:
+    """`fp16` is BF16 where the CPU multiplies in it, never FP16, and scores move by less than 0.05."""
+    import openvino  # noqa: PLC0415 -- heavy, and vigil's own import of it is lazy too
+
+    assert YOLO is not None
+    native = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    found = Installed().open("openvino", YOLO, ModelConfig(precision="fp16"), "cpu", None)
+    assert found.name.endswith(" cpu bf16" if native else " cpu fp32")
+    batch = noise(1)
+    exact, rounded = (each.run(batch)[0] for each in (engine("openvino"), found))
+    np.testing.assert_allclose(exact[:, 4:], rounded[:, 4:], atol=0.05)
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_many_shapes_at_once(runtime: str) -> None:
     """Six input shapes from three threads give what they give alone: more than get models of their own."""

@@ -36,7 +36,6 @@ _STATIC_SHAPES = 4
 A static model takes 6 % less CPU time (yolo11n at 384x640: 51.7 against 54.8 ms) and 0.3 s to compile.
 """
 _KINDS = {"cpu": "CPU", "intel-gpu": "GPU", "intel-npu": "NPU"}
-_HALVES = {"FP16": "f16", "BF16": "bf16"}
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 
 
@@ -173,9 +172,8 @@ def _options(
 ) -> tuple[dict[str, Any], str]:
     """Return the options to compile with, and the precision that they give, for people."""
     able: list[str] = core.get_property(target, "OPTIMIZATION_CAPABILITIES")
-    half = next((hint for name, hint in _HALVES.items() if name in able), "f32")
     wants_half = settings.precision == "fp16" or (settings.precision in {"auto", "int8"} and not on_cpu)
-    hint = half if wants_half else "f32"
+    hint = half(able, on_cpu=on_cpu) if wants_half else "f32"
     options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint}
     if on_cpu:
         options |= {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": 1, "ENABLE_CPU_PINNING": False}
@@ -185,6 +183,16 @@ def _options(
             "model.precision: the weights are not quantised; `vigil models export --int8` makes such weights"
         )
     return options, "int8" if quantised else _PRECISIONS[hint]
+
+
+def half(able: Sequence[str], *, on_cpu: bool) -> str:
+    """Return the hint for the 16 bits that a device multiplies in, by its capabilities; `f32` for none.
+
+    On a CPU that is BF16 alone: yolo11n took 22 ms on a Xeon with both, in fp32 40, and in FP16 63.
+    """
+    if "FP16" in able and not on_cpu:
+        return "f16"
+    return "bf16" if "BF16" in able else "f32"
 
 
 def _shape(port: Any) -> tuple[Dimension, ...]:
