@@ -80,6 +80,8 @@ class AttentionSettings:
     """how much of the verdict on one whole frame is left after the next,"""
     prior: float = 10.0
     """how many boxes it takes for granted that regions had shown,"""
+    judged_within: float = 0.5
+    """of a look not longer ago than this, since what is looked at seldom is never where it is expected,"""
     doubt: float = 0.15
     """and the share of boxes that they had not from which on whole frames are looked at,"""
     doubtful: float = 15.0
@@ -126,6 +128,7 @@ class Attention:
         self._started: float | None = None
         self._whole_due = self._doubted_until = -np.inf
         self._parts = 0  # looks at parts since the last whole frame
+        self._seen_at = -np.inf
         self._missed = self._judged = 0.0  # boxes of whole frames, the older the less they count
 
     @property
@@ -155,7 +158,8 @@ class Attention:
         if now < self._doubted_until:
             return _whole("doubt")
         if self._due(now):
-            return _whole("due", self._surely_expected(interest) if self._memory.parts else None)
+            fair = self._memory.parts and now - self._seen_at <= self._settings.judged_within
+            return _whole("due", self._surely_expected(interest) if fair else None)
         objects, moving = self._objects(interest, now, placement)
         boxes, scales = self._wanted(interest, objects, moving, placement)
         regions = cover(boxes, scales, self._settings.grid, placement)
@@ -169,6 +173,7 @@ class Attention:
         `cut (n, 4)` says which edges of a box a region's edge has made.
         """
         self._parts = 0 if plan.regions is None else self._parts + 1
+        self._seen_at = now
         if plan.regions is None:
             self._judge(plan, found, now)
             self._memory = self._memory.after_whole(found, cut, now)

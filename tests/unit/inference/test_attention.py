@@ -191,23 +191,34 @@ def test_a_full_picture_is_looked_at_whole() -> None:
     assert plan.why == "full"
 
 
+def surprised(settings: AttentionSettings, every: float) -> tuple[Attention, float]:
+    """Return an attention whose regions showed nothing, and a whole frame a crowd, and when that was."""
+    attention = started(settings=settings)
+    now = 1.0
+    while (plan := attention.plan(interest(), now, AT, SHAPE)).why != "due":
+        attention.took(plan, found(), UNCUT[:0], now)
+        now += every
+    crowd = [(float(x), 300.0, x + 60.0, 400.0) for x in range(0, 1200, 100)]
+    attention.took(plan, found(*crowd), np.zeros((12, 4), np.bool_), now)
+    return attention, now
+
+
 def test_regions_that_show_too_little_are_given_up() -> None:
     """Whole frames with many objects that the regions' result had not go on whole for a while."""
     settings = AttentionSettings()
-    attention = started(settings=settings)
-    now = 1.0
-    while attention.plan(interest(), now, AT, SHAPE).why != "due":
-        now += 0.2
-        plan = attention.plan(interest(), now, AT, SHAPE)
-        if plan.regions is not None:
-            attention.took(plan, found(), UNCUT[:0], now)
-    plan = attention.plan(interest(), now, AT, SHAPE)
-    crowd = [(float(x), 300.0, x + 60.0, 400.0) for x in range(0, 1200, 100)]
-    attention.took(plan, found(*crowd), np.zeros((12, 4), np.bool_), now)
+    attention, now = surprised(settings, every=0.2)
     assert attention.overlooked > settings.doubt
     for later in (1.0, settings.doubtful - 0.1):
         assert attention.plan(interest(PARKED), now + later, AT, SHAPE).why == "doubt"
     assert attention.plan(interest(PARKED), now + settings.doubtful + 0.1, AT, SHAPE).regions is not None
+
+
+def test_regions_are_not_judged_by_what_came_long_after_them() -> None:
+    """A camera that is looked at every second does not fall back to whole frames, which are dearer."""
+    settings = AttentionSettings()
+    attention, now = surprised(settings, every=1.0)
+    assert attention.overlooked == 0
+    assert attention.plan(interest(PARKED), now + 1.0, AT, SHAPE).why == ""
 
 
 _BEGINNINGS = [
