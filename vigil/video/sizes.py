@@ -43,8 +43,14 @@ class _Mean:
 class PacketSizes:
     """Follows the sizes of one stream's packets other than keyframes; times are of the packets' arrival."""
 
-    def __init__(self) -> None:
-        self._window: deque[int] = deque(maxlen=_WINDOW)
+    def __init__(self, window: int = _WINDOW, settling: int = 0) -> None:
+        """Take means over so many packets.
+
+        So many `settling` ones after a keyframe are left out: they carry what it lacks, moving or not.
+        """
+        self._window: deque[int] = deque(maxlen=window)
+        self._settling = settling
+        self._settled = 0  # packets since the latest keyframe
         self._means: deque[_Mean] = deque(maxlen=_MOST)
         self._block, self._before, self._block_since = 0.0, 0.0, -math.inf
         self._calm = 0.0
@@ -67,17 +73,28 @@ class PacketSizes:
         """Whether the latest packets are larger than any of the still picture."""
         return bool(self._means) and self._means[-1].size >= self.threshold
 
+    @property
+    def telling(self) -> bool:
+        """Whether they are, and enough of the still picture was seen for that to be worth a look."""
+        return self._calm >= _CALM and self.loud
+
     def proven(self, now: float) -> bool:
         """Whether sizes may be relied on."""
         return self._announced >= _MOVEMENTS and self._calm >= _CALM and now >= self._distrusted_until
 
     def add(self, size: int, now: float) -> None:
         """Take a packet that is no keyframe."""
-        self._window.append(size)
-        if len(self._window) == _WINDOW:
-            self._means.append(_Mean(now, sum(self._window) / _WINDOW))
+        self._settled += 1
+        if self._settled > self._settling:
+            self._window.append(size)
+            if len(self._window) == self._window.maxlen:
+                self._means.append(_Mean(now, sum(self._window) / len(self._window)))
         while self._begun and now >= self._begun[0] + _LATE:
             self._judge(self._begun.popleft())
+
+    def keyframe(self) -> None:
+        """Take a keyframe."""
+        self._settled = 0
 
     def began(self, at: float) -> None:
         """Note that pixels began to move at that time, which may lie some seconds back."""

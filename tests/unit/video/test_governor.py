@@ -28,6 +28,8 @@ class Camera:
     """Times as long as the camera makes them that packets take to be read."""
     clock: float | None = None
     """How fast the stream's own clock runs, if it has one."""
+    mending: int = 0
+    """Packets after a keyframe that are three times as large."""
 
     def mode(self) -> Mode:
         """Return how the stream is decoded now."""
@@ -46,11 +48,12 @@ class Camera:
         steps: Counter[Step] = Counter()
         for _ in range(round(seconds * FPS)):
             key = self.number % self.gop == 0
+            weight = 3 if 0 < self.number % self.gop <= self.mending else 1
             self.number += 1
             self.now += self.slowness / FPS
             step = self.governor.packet(
                 key=key,
-                size=20_000 if key else size + self.number % 7,
+                size=20_000 if key else size * weight + self.number % 7,
                 now=self.now,
                 resting=self.resting,
                 crowded=self.crowded,
@@ -218,6 +221,30 @@ def test_movement_that_packets_kept_to_themselves_ends_the_trust() -> None:
         camera.wander()
     camera.play(10)
     assert camera.mode() == Mode.PACKETS
+
+
+def test_packets_that_grow_wake_before_the_next_keyframe() -> None:
+    """Without any proof they are worth a look, once twenty seconds of the still picture were seen."""
+    camera = Camera(Governor(), gop=50)
+    camera.play(30)
+    assert camera.mode() is Mode.KEYFRAMES
+    camera.play(0.4)
+    grew = camera.now
+    while camera.mode() is Mode.KEYFRAMES:
+        camera.play(1 / FPS, size=3 * QUIET)
+    assert camera.now - grew < 0.7
+    assert camera.governor.cause is Cause.PACKET_SIZE
+
+
+def test_packets_that_mend_a_keyframe_are_no_movement() -> None:
+    """Noise that a keyframe left out makes the packets after it large; others of their size wake."""
+    camera = Camera(Governor(), gop=50)
+    camera.mending = 4
+    camera.play(60)
+    assert camera.mode() is Mode.KEYFRAMES
+    camera.play(0.3)
+    camera.play(0.6, size=2 * QUIET)
+    assert camera.mode() is Mode.FULL
 
 
 def test_constant_bit_rate_proves_nothing() -> None:
