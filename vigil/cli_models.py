@@ -232,13 +232,13 @@ def packing(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure what packing regions of many cameras would gain and miss; nothing of the daemon uses it yet."""
+    """Measure what packing regions of many cameras would gain and miss; see `detect.regions`."""
     from vigil.bench.packing import Case, Fullest, measure_packing  # noqa: PLC0415 -- as in `engine`
     from vigil.inference.service import open_service  # noqa: PLC0415 -- as above
 
     log.set_up(LogConfig(level="error"))
     detector = open_service(_weights(model), ModelConfig(name=model), _cache()).detector
-    figures, fullest = [], Fullest()
+    figures, fullest = [], Fullest(detector.letterbox())
     for clip in clips:
         with frame_bar(clip.name) as tick:
             case = Case(clip, cameras, fps, seconds, shape, shift)

@@ -39,12 +39,18 @@ def replay(
         bool, typer.Option("--json", help="One JSON object a line per event: as on MQTT, with its `video`.")
     ] = False,
     annotate: Annotated[
-        Path | None, typer.Option(help="Copy with boxes, ids, trails, zones and counts drawn in (.mp4).")
+        Path | None,
+        typer.Option(
+            help="Copy with boxes, ids, trails, zones and counts drawn in (.mp4); with `detect.regions: on`, "
+            "the model's inputs under each picture."
+        ),
     ] = None,
 ) -> None:
     """Play recordings through a camera's zones, lines and events, as fast as the machine can.
 
-    The same recordings and configuration tell the same events with the same ids in each run.
+    The same recordings and configuration tell the same events with the same ids in each run. With
+    `detect.regions: on` parts of frames are looked at, as in the daemon; `auto` means whole frames here,
+    because nothing else wants the engine.
     """
     from vigil.inference.replicas import open_first  # noqa: PLC0415 -- `vigil version` need not load a runtime
     from vigil.replay import subject  # noqa: PLC0415 -- as above
@@ -98,7 +104,7 @@ def _play(
 
     with ExitStack() as stack:
         reached = stack.enter_context(recording_bar(str(video), seconds_of(video)))
-        draw = _drawer(camera, target, stack)
+        draw = _drawer(camera, target, stack, in_parts=player.in_parts)
         for moment in player.moments(pictures(video)):
             reached(player.now)
             draw(moment)
@@ -117,18 +123,24 @@ def _print(event: Event, now: float) -> None:
     out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _drawer(camera: Subject, target: Path | None, stack: ExitStack) -> Callable[[Moment], None]:
+def _drawer(
+    camera: Subject, target: Path | None, stack: ExitStack, *, in_parts: bool
+) -> Callable[[Moment], None]:
     """Return what draws a moment into the annotated copy, or does nothing without one."""
     from vigil.analytics.annotate import Painter  # noqa: PLC0415 -- as in `replay`
+    from vigil.analytics.looks import Strip  # noqa: PLC0415 -- as in `replay`
     from vigil.video.write import VideoWriter  # noqa: PLC0415 -- as in `replay`
 
     if target is None:
         return lambda _moment: None
     painter, writers = Painter(camera.config.zones, camera.config.lines), dict[str, VideoWriter]()
+    strip = Strip() if in_parts else None
 
     def draw(moment: Moment) -> None:
-        seconds = moment.frame.captured_at
-        picture = painter.paint(moment.frame.image.to_bgr(), moment.result, seconds)
+        seconds, bgr, looked = moment.frame.captured_at, moment.frame.image.to_bgr(), moment.looked
+        picture = painter.paint(bgr, moment.result, seconds, looked.parts if looked else ())
+        if strip is not None:
+            picture = strip.under(picture, bgr, looked)
         if "one" not in writers:
             height, width = picture.shape[:2]
             writers["one"] = stack.enter_context(VideoWriter(target, width, height))

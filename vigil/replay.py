@@ -3,12 +3,12 @@
 The parts are those of the running daemon; only the clock is another: the recording's own timestamps, from 0.
 The schedule chooses the frames that a camera of `detect.fps` would be inferred at, motion decides which of
 these are worth it, and filter, tracker and scene make events of what is found. Engine workers run ahead of
-the frame that is decided on, so how many there are changes how long it takes and nothing else.
+the frame that is decided on, so how many there are changes how long it takes and nothing else. Frames of a
+camera of `detect.regions: on` are looked at in parts, one after another: what they are depends on the last.
 """
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Self
 
 from vigil.analytics.filters import class_filter
 from vigil.analytics.gate import gates
-from vigil.analytics.pipeline import CameraPipeline
+from vigil.analytics.pipeline import CameraPipeline, Pipelines
 from vigil.analytics.scene import Rules
-from vigil.analytics.tracker import Tracker
 from vigil.analytics.watch import Watch
 from vigil.config.model import CameraConfig
-from vigil.core.types import MAIN_MODEL, Frame
+from vigil.core.events import Event
+from vigil.core.types import MAIN_MODEL, Frame, Result
 from vigil.errors import CannotStartError, UnsupportedError
+from vigil.inference.attentions import Regions
+from vigil.inference.one_by_one import Parts, Wholes
 from vigil.inference.schedule import Schedule
 from vigil.metrics import Metrics
 from vigil.video.governed import GovernedSource
@@ -35,9 +37,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vigil.config.model import Config, ModelConfig
-    from vigil.core.events import BestView, Event
-    from vigil.core.types import Detections, Result
-    from vigil.inference.letterbox import Letterbox
+    from vigil.core.events import BestView
+    from vigil.core.looked import Looked
+    from vigil.core.types import BusMessage, Detections
     from vigil.inference.service import Service
     from vigil.video.governed import DecodeLog
 
@@ -55,12 +57,16 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moment:
-    """A frame whose turn it was. Without a `result` it was not inferred, because nothing moved."""
+    """A frame whose turn it was. Without a `result` it was not inferred, because nothing moved.
+
+    `looked` is there for a camera that is looked at in parts.
+    """
 
     frame: Frame
     result: Result | None
     events: Sequence[Event] = ()
     views: Sequence[BestView] = ()
+    looked: Looked | None = None
 
 
 def subject(config: Config, name: str | None) -> Subject:
@@ -97,28 +103,40 @@ class Replay:
         model, device = service.detector.model, service.detector.engine.device
         wanted = class_filter(name, detect, camera.model.confidence, model, config.filters, config.masks)
         rules = Rules(config.tracking, config.zones, config.lines)
-        metrics = Metrics().add_camera(name)
-        self.pipeline = CameraPipeline(name, model, wanted, rules, metrics, random_bits)
+        metrics = Metrics()
+        series = metrics.add_camera(name)
+        self.pipeline = CameraPipeline(name, model, wanted, rules, series, random_bits)
         self.now = 0.0
         """Seconds since the recording's first frame."""
         self._name = name
-        self._tracker = Tracker()
-        self._tracker.set_camera(name, self.pipeline.tracker_settings)
-        self._floor = wanted.tracking_floor
+        floor = wanted.tracking_floor
         # One camera waits for nobody, whatever its shape and weight.
         self._schedule = Schedule(lambda _model, width, height: (height, width))
-        self._schedule.add(name, model=MAIN_MODEL, fps=detect.fps, weight=1, floor=self._floor, now=0.0)
+        self._schedule.add(name, model=MAIN_MODEL, fps=detect.fps, weight=1, floor=floor, now=0.0)
         self._awake = _Awake()
-        self._watch = Watch(self._awake, metrics, lambda _on: None, lambda: self.now)
+        self._watch = Watch(self._awake, series, lambda _on: None, lambda: self.now)
         self._watch.settle(config.motion, gate=gates(detect.when, gpu=device != "cpu"), fps=detect.fps)
-        self._service = service
+        self._told: list[BusMessage] = []
+        self._views: list[BestView] = []
+        self._pipelines = Pipelines(self._told.extend, lambda _frame, views: self._views.extend(views))
+        self._pipelines.add(name, self.pipeline, self._watch)
+        self._workers = service.workers
+        self._wholes = Wholes(service.detector, floor)
+        self._parts: Parts | None = None
+        if Regions(detect.regions) is Regions.ON and service.detector.packs:
+            self._parts = Parts(service.detector, floor, name, self._pipelines, metrics)
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether parts of frames are looked at."""
+        return self._parts is not None
 
     def moments(self, pictures: Iterable[Picture], *, lockstep: bool = False) -> Iterator[Moment]:
         """Yield the frames whose turn it is, in order, with what is told of them; raises `VigilError`.
 
         In `lockstep` nothing is read before all is decided on what was read before.
         """
-        with _Ahead(self._service, self._floor) as ahead:
+        with self._ahead() as ahead:
             for frame in self._frames(pictures):
                 ahead.add(_Turn(frame, due=self._due(frame)))
                 while ahead.full or (lockstep and len(ahead)):
@@ -144,6 +162,11 @@ class Replay:
     def close(self) -> Sequence[Event]:
         """End what is still going on: the recording is over."""
         return self.pipeline.forget(self.now)
+
+    def _ahead(self) -> _Ahead:
+        if self._parts is None:
+            return _Ahead(self._wholes.find, self._workers)
+        return _Ahead(self._parts.find, 0)
 
     def _frames(self, pictures: Iterable[Picture]) -> Iterator[Frame]:
         first: float | None = None
@@ -179,11 +202,13 @@ class Replay:
             yield Moment(frame, None)
 
     def _inferred(self, frame: Frame, found: Detections) -> Moment:
-        admitted = self.pipeline.admit(frame, found)
-        (tracks,) = self._tracker.update([self._name], [frame.captured_at], [admitted])
-        result, scene = self.pipeline.result(frame, admitted, tracks)
-        self._watch.inferred(frame, active=scene.active)
-        return Moment(frame, result, scene.events, scene.views)
+        self._told.clear()
+        self._views.clear()
+        self._pipelines.handle([frame], [found])
+        results = [each for each in self._told if isinstance(each, Result)]
+        events = [each for each in self._told if isinstance(each, Event)]
+        looked = None if self._parts is None else self._parts.looked
+        return Moment(frame, results[0] if results else None, events, list(self._views), looked)
 
 
 def _no_pause(_seconds: float) -> bool:
@@ -217,14 +242,14 @@ class _Turn:
 class _Ahead:
     """Frames that are read and not yet decided on; while the camera is awake, workers look at them already.
 
-    Which of them are inferred in vain is all that this changes.
+    Which of them are inferred in vain is all that this changes. Without workers none is looked at before its
+    turn.
     """
 
-    def __init__(self, service: Service, floor: float) -> None:
-        self._service = service
-        self._floor = floor
-        self._mine = threading.local()
-        self._pool = ThreadPoolExecutor(service.workers, "replay")
+    def __init__(self, find: Callable[[Frame], Detections], workers: int) -> None:
+        self._find = find
+        self._workers = workers
+        self._pool = ThreadPoolExecutor(max(1, workers), "replay")
         self._turns: deque[_Turn] = deque()
         self._due = 0
         self._busy = True
@@ -241,13 +266,13 @@ class _Ahead:
     @property
     def full(self) -> bool:
         """Whether there is enough for every worker, and one more."""
-        return self._due > self._service.workers + 1
+        return self._due > self._workers + 1
 
     def add(self, turn: _Turn) -> None:
         """Append a frame."""
         self._turns.append(turn)
         self._due += turn.due
-        if turn.due and self._busy:
+        if turn.due and self._busy and self._workers:
             self._ask(turn)
 
     def pop(self) -> _Turn:
@@ -265,19 +290,11 @@ class _Ahead:
     def found(self, turn: _Turn) -> Detections:
         """Return the boxes of a frame, and have the workers run ahead from it; raises `PixelsError`."""
         self._busy = True
-        for each in (turn, *self._turns):
+        for each in (turn, *(self._turns if self._workers else ())):
             if each.due and each.boxes is None:
                 self._ask(each)
         assert turn.boxes is not None  # noqa: S101 -- a frame that is not due is not asked for
         return turn.boxes.result()
 
     def _ask(self, turn: _Turn) -> None:
-        turn.boxes = self._pool.submit(self._detect, turn.frame)
-
-    def _detect(self, frame: Frame) -> Detections:
-        detector, image = self._service.detector, frame.image
-        if not hasattr(self._mine, "letterbox"):
-            self._mine.letterbox = detector.letterbox()
-        letterbox: Letterbox = self._mine.letterbox
-        shape = detector.shape_of(image.width, image.height)
-        return detector.detect(letterbox, [image], [self._floor], shape)[0]
+        turn.boxes = self._pool.submit(self._find, turn.frame)

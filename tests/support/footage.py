@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+import cv2
+import numpy as np
+
 from tests.support.assets import asset, photograph
 from vigil.inference.store import Store
 from vigil.video.photo import PhotoSource
@@ -46,6 +49,34 @@ def clips() -> tuple[Clip, ...]:
         Clip("walkers", _transcoded("clips/vtest.avi"), "person"),
         Clip("traffic", traffic, "car"),
     )
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A clip in which somebody walks to the right before a wall, ten pictures a second."""
+
+    path: Path
+
+    @staticmethod
+    def middle(at: float) -> float:
+        """Return where somebody's middle is, in pixels from the left."""
+        return 150 + 45 * at
+
+
+def walk(path: Path, seconds: float = 8) -> Walk:
+    """Make a clip of 960x540 from a photograph: a passer-by of 210 pixels, cut out of the street."""
+    photo = cv2.imread(str(photograph("bus")))
+    assert photo is not None
+    somebody = cv2.resize(photo[395:910, 40:245], (84, 210), interpolation=cv2.INTER_AREA)
+    noise = np.random.default_rng(1).integers(-3, 4, (540, 960, 3))
+    wall = (np.linspace(120, 170, 540)[:, None, None] + noise).astype(np.uint8)
+    with VideoWriter(path, 960, 540) as writer:
+        for number in range(round(seconds * 10)):
+            picture = wall.copy()
+            left = round(Walk.middle(number / 10)) - 42
+            picture[250:460, left : left + 84] = somebody
+            writer.write(picture, number / 10)
+    return Walk(path)
 
 
 def _transcoded(name: str) -> Path:

@@ -13,14 +13,17 @@ from rich.console import Console
 from tests.support.fakes import MODEL, FakeEngine, FakeImage
 from tests.support.household import config_of
 from tests.support.serving import service
+from tests.support.white import white
 from vigil.bench.clips import make_clip
 from vigil.console import recording_bar
 from vigil.core.events import EventType
 from vigil.errors import CannotStartError, NotFoundError
 from vigil.replay import Replay, seconds_of, subject
+from vigil.video.photo import ArrayImage
 from vigil.video.source import Picture
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from vigil.core.types import Float32, UInt8
@@ -55,10 +58,29 @@ def clip(seconds: float, fps: float = 10, *, somebody: tuple[float, float] = (0,
     return [Picture(0.0, at, Still(somebody=somebody[0] <= at < somebody[1])) for at in times]
 
 
-def replay(workers: int = 1, **detect: object) -> Replay:
+def walk(seconds: float, fps: float = 10) -> list[Picture]:
+    """Return a recording in which somebody white walks to the right, once it has begun."""
+    return [Picture(0.0, n / fps, ArrayImage(walker(n / fps))) for n in range(round(seconds * fps))]
+
+
+def walker(at: float) -> UInt8:
+    """Return the picture of somebody white who walks to the right."""
+    picture = np.asarray((100 + NOISE)[..., None].repeat(3, axis=2), np.uint8)
+    left, top, right, bottom = where(at)
+    picture[top:bottom, left:right] = 255
+    return picture
+
+
+def where(at: float) -> tuple[int, int, int, int]:
+    """Return where somebody is, in pixels."""
+    left = 100 + round(60 * at)
+    return left, 240, left + 80, 400
+
+
+def replay(workers: int = 1, look: Callable[[Float32], Float32] = answer, **detect: object) -> Replay:
     """Return a replay for a camera that looks for people five times a second, gate and all."""
     config = config_of({"drive": {"detect": {"classes": ["person"], "fps": 5, **detect}}})
-    served = service(FakeEngine(answer, workers=workers))
+    served = service(FakeEngine(look, workers=workers))
     return Replay(subject(config, None), served, random.Random(0).getrandbits)  # noqa: S311 -- the same ids
 
 
@@ -93,12 +115,69 @@ def test_replays_are_the_same_to_the_last_digit(workers: int) -> None:
     assert runs[0]
 
 
+def test_regions_are_looked_at_and_told_in_frame_pixels() -> None:
+    """Of a camera of `regions: on` the second second is seen by parts, and boxes are where somebody is."""
+    player = replay(look=white, when="always", regions="on")
+    moments = list(player.moments(walk(5)))
+    in_parts = [moment for moment in moments if moment.looked is not None and not moment.looked.whole]
+    assert player.in_parts
+    assert len(in_parts) > len(moments) / 2
+    for moment in in_parts:
+        assert moment.looked is not None
+        assert moment.result is not None
+        (given,) = moment.looked.inputs
+        assert 0 < given.used < 0.3
+        assert given.bgr.shape == (384, 640, 3)
+        here = where(moment.frame.captured_at)
+        (box,) = moment.result.detections.xyxy.tolist()
+        assert box == pytest.approx(here, abs=3)
+        assert any(_holds(part.box, here) for part in moment.looked.parts)
+
+
+def test_what_lies_on_an_input_is_what_the_part_shows() -> None:
+    """Somebody white is seen within the outlines of the input's parts, and nothing but grey beside them."""
+    moments = list(replay(look=white, when="always", regions="on").moments(walk(3)))
+    looked = moments[-1].looked
+    assert looked is not None
+    (given,) = looked.inputs
+    outside = np.ones(given.bgr.shape[:2], np.bool_)
+    for part in given.parts:
+        left, top, right, bottom = (int(at) for at in part.box)
+        outside[top:bottom, left:right] = False
+    assert (given.bgr[outside] == 114).all()
+    assert (given.bgr[~outside] > 250).any()
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_replays_in_parts_are_the_same_to_the_last_digit(workers: int) -> None:
+    """What is looked at depends on the results before, and on nothing that workers change."""
+    runs = []
+    for number in (1, workers):
+        moments = replay(number, white, regions="on").moments(walk(6))
+        runs.append([repr((moment.looked and moment.looked.parts, moment.events)) for moment in moments])
+    assert runs[0] == runs[1]
+    assert "Part(" in "".join(runs[0])
+
+
+@pytest.mark.parametrize("regions", ["off", "auto"])
+def test_replays_never_run_out_of_engine(regions: str) -> None:
+    """Whole frames are looked at unless parts are asked for in any case, and nothing is said of it."""
+    player = replay(look=white, when="always", regions=regions)
+    moments = list(player.moments(walk(3)))
+    assert not player.in_parts
+    assert all(moment.looked is None and moment.result is not None for moment in moments)
+
+
 def test_quiet_stretches_are_spared_as_live() -> None:
     """Where nothing moves and nobody is, a picture is looked at every ten seconds after the first one."""
     moments = list(replay(when="motion").moments(clip(42, somebody=(1e9, 1e9))))
     late = [at for at in looked_at(moments) if at > 1]
     assert np.diff(late) == pytest.approx(10, abs=0.3)
     assert len(moments) == pytest.approx(42 * 5, abs=2)
+
+
+def _holds(outer: Sequence[float], inner: Sequence[float]) -> bool:
+    return outer[0] <= inner[0] and outer[1] <= inner[1] and outer[2] >= inner[2] and outer[3] >= inner[3]
 
 
 def test_recording_of_nothing_tells_nothing() -> None:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from vigil.analytics.canvas import CLASS_COLOURS, Canvas
+from vigil.analytics.looks import outline
 from vigil.core.types import UNTRACKED
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from vigil.analytics.canvas import Colour, Spot
     from vigil.config.analytics import LineConfig, ZoneConfig
+    from vigil.core.looked import Part
     from vigil.core.types import Detections, Result, UInt8
 
 _ZONE: Final = (64, 224, 208)
@@ -43,6 +45,12 @@ def encode_jpeg(bgr: UInt8, quality: int = 85) -> bytes:
     return bytes(np.asarray(data, np.uint8).tobytes())
 
 
+def encode_png(bgr: UInt8) -> bytes:
+    """Return an `(h, w, 3)` BGR picture as PNG."""
+    _, data = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    return bytes(np.asarray(data, np.uint8).tobytes())
+
+
 class Painter:
     """Draws one camera's zones, lines, objects, trails and counts, picture after picture."""
 
@@ -52,9 +60,13 @@ class Painter:
         self._trails: dict[int, deque[tuple[float, Spot]]] = {}
         self._latest: Result | None = None
 
-    def paint(self, bgr: UInt8, result: Result | None, seconds: float) -> UInt8:
-        """Return a copy with all that is known; without a `result` nobody looked, and counts stay."""
+    def paint(self, bgr: UInt8, result: Result | None, seconds: float, parts: Sequence[Part] = ()) -> UInt8:
+        """Return a copy with all that is known; without a `result` nobody looked, and counts stay.
+
+        Where only `parts` were looked at, these are outlined.
+        """
         canvas = Canvas(bgr)
+        outline(canvas, parts)
         self._latest = result or self._latest
         self._draw_zones(canvas)
         for name, line in self._lines.items():

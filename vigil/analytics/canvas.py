@@ -56,11 +56,11 @@ class Canvas:
         """Return where a point in fractions of the picture lies."""
         return fraction[0] * self.width, fraction[1] * self.height
 
-    def rectangle(self, box: Sequence[float], colour: Colour) -> None:
-        """Draw the edges of `x1, y1, x2, y2`, in pixels."""
+    def rectangle(self, box: Sequence[float], colour: Colour, *, width: float = 1.0) -> None:
+        """Draw the edges of `x1, y1, x2, y2`, in pixels, `width` times as thick as usual."""
         left, top, right, bottom = box
         corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
-        self.line(corners, colour, closed=True)
+        self.line(corners, colour, width=width, closed=True)
 
     def line(
         self, spots: Sequence[Spot], colour: Colour, *, width: float = 1.0, closed: bool = False

@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vigil.analytics.annotate import encode_png
 from vigil.analytics.filters import LOW
+from vigil.analytics.looks import outlined
 from vigil.bench.alike import Likeness
 from vigil.bench.recorded import LOOKS, Camera, Side, facts, feed
 from vigil.core.types import Detections, Frame
 from vigil.errors import CannotStartError
 from vigil.inference.attention import Attention, AttentionSettings
-from vigil.inference.composite import back, paint, picture
+from vigil.inference.composite import back, paint
 from vigil.inference.letterbox import place
+from vigil.inference.one_by_one import packed_input
 from vigil.inference.packing import Canvas, Placed, Spot
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from vigil.core.types import Float32, Image
     from vigil.inference.attention import Plan
     from vigil.inference.detector import Detector
-    from vigil.inference.letterbox import Placement
+    from vigil.inference.letterbox import Letterbox, Placement
     from vigil.inference.regions import Region
     from vigil.inference.schedule import Shape
 
@@ -117,16 +120,18 @@ def measure_packing(
 
 
 class Fullest:
-    """Keeps a picture of the canvas with the most regions."""
+    """Keeps a picture of the canvas with the most regions, as a PNG."""
 
-    def __init__(self) -> None:
+    def __init__(self, letterbox: Letterbox) -> None:
         self.png = b""
+        self._letterbox = letterbox
         self._regions = 0
 
     def take(self, canvas: Float32, placed: Sequence[Placed]) -> None:
         """Look at one more canvas."""
         if len(placed) > self._regions:
-            self._regions, self.png = len(placed), picture(canvas, placed)
+            given = packed_input(self._letterbox, canvas, placed)
+            self._regions, self.png = len(placed), encode_png(outlined(given.bgr, given.parts))
 
 
 @dataclass(slots=True, eq=False)

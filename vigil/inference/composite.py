@@ -33,22 +33,6 @@ def paint(canvas: Float32, whole: Float32, placed: Placed) -> None:
             out[:] = cv2.resize(plane, (region.width, region.height), interpolation=cv2.INTER_AREA)
 
 
-def picture(canvas: Float32, placed: Sequence[Placed]) -> bytes:
-    """Return a canvas `(3, h, w)` of RGB in 0..1 as a PNG for people, each region outlined.
-
-    Regions at full scale are outlined in green, smaller ones in orange.
-    """
-    drawn = np.ascontiguousarray((canvas[::-1] * 255).clip(0, 255).astype(np.uint8).transpose(1, 2, 0))
-    for each in placed:
-        region = each.region
-        colour = (80, 200, 80) if region.full_scale else (40, 140, 255)
-        corner = (each.left + region.width - 1, each.top + region.height - 1)
-        cv2.rectangle(drawn, (each.left, each.top), corner, colour)
-    done, encoded = cv2.imencode(".png", drawn, [cv2.IMWRITE_PNG_COMPRESSION, 9])
-    assert done  # noqa: S101 -- there is no such picture that PNG cannot hold
-    return encoded.tobytes()
-
-
 def back(
     found: Detections, placed: Sequence[Placed], placement: Placement, width: int, height: int
 ) -> tuple[Detections, Bools]:

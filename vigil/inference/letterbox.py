@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vigil.core.types import Float32, Image
+    from vigil.core.types import Float32, Image, UInt8
     from vigil.inference.schedule import Shape
 
 GREY: Final = 114 / 255
@@ -153,6 +153,12 @@ class Letterbox:
             canvases = self._packed[shape] = np.empty((number, 3, *shape), np.float32)
         canvases[:number] = self._border
         return canvases[:number]
+
+    def to_bgr(self, canvas: Float32) -> UInt8:
+        """Return an input `(3, h, w)` as an `(h, w, 3)` picture for people."""
+        rgb = (canvas - self._offset) / self._factor
+        planes = rgb if self._bgr else rgb[::-1]
+        return np.ascontiguousarray((planes * 255).round().clip(0, 255).astype(np.uint8).transpose(1, 2, 0))
 
     def _write(self, image: Image, region: Float32) -> None:
         """Write an image into its `(3, h, w)` region of the canvas, in the model's order and range."""

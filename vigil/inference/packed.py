@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vigil.core.geometry import Bools
-    from vigil.core.types import Frame
+    from vigil.core.types import Float32, Frame
     from vigil.inference.attention import Plan
     from vigil.inference.attentions import Attentions
     from vigil.inference.detector import Detector
@@ -34,10 +34,17 @@ _NOTHING_CUT = np.empty((0, 4), np.bool_)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Packed:
-    """What a batch showed, frame by frame, `None` for those that are postponed; how many inputs that took."""
+    """What a batch showed, frame by frame, `None` for those that are postponed; how many inputs that took.
+
+    `plans` say what of each frame was of interest. `canvases`, each `(3, h, w)`, are the inputs on which
+    parts lie, valid until the next batch of that shape, and `placed` what lies on each.
+    """
 
     found: Sequence[Detections | None]
     inputs: int
+    plans: Sequence[Plan | None] = ()
+    canvases: Sequence[Float32] = ()
+    placed: Sequence[Sequence[Placed]] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -78,17 +85,18 @@ class Packing:
         room -= len(wholes)
         wholes += uploads
         self._look_at_wholes(detector, letterbox, batch, wholes)
-        canvases = 0
+        canvases: Sequence[Float32] = ()
+        placed: Sequence[Sequence[Placed]] = ()
         if parts and room:
             grid, stride = self._attentions.settings.grid, detector.model.stride
             regions = [look.regions or () for look in parts]
             placed, taken = arrange(regions, batch.shape, grid, stride, room)
-            self._look_at_parts(detector, letterbox, batch, parts[:taken], placed)
-            canvases = len(placed)
+            canvases = self._look_at_parts(detector, letterbox, batch, parts[:taken], placed)
         for look in looks:
             if look.plan is not None and look.regions == ():
                 self._done(look, look.plan, Detections.empty(), _NOTHING_CUT)
-        return Packed([look.found for look in looks], len(wholes) + canvases)
+        found, plans = [look.found for look in looks], [look.plan for look in looks]
+        return Packed(found, len(wholes) + len(placed), plans, canvases, placed)
 
     def _look(self, letterbox: Letterbox, batch: Batch, frame: Frame, floor: float) -> _Look:
         placement = letterbox.place(frame.image, batch.shape)
@@ -115,7 +123,8 @@ class Packing:
         batch: Batch,
         looks: Sequence[_Look],
         placed: Sequence[Sequence[Placed]],
-    ) -> None:
+    ) -> Sequence[Float32]:
+        """Look at these frames on canvases, and return those."""
         pixels = letterbox.canvases(len(placed), batch.shape)
         for owner, look in enumerate(looks):
             whole, _ = letterbox.fill([look.frame.image], batch.shape)
@@ -149,6 +158,7 @@ class Packing:
             ]
             assert look.plan is not None  # noqa: S101 -- it has regions
             self._done(look, look.plan, *_together(shown))
+        return list(pixels)
 
     def _done(self, look: _Look, plan: Plan, found: Detections, cut: Bools) -> None:
         look.found = self._attentions.done(look.frame, plan, found, cut)

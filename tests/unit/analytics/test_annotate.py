@@ -8,9 +8,10 @@ import pytest
 
 from tests.support.fakes import MODEL, boxes
 from tests.support.scenes import line, zone
-from vigil.analytics.annotate import Painter, annotate, encode_jpeg
+from vigil.analytics.annotate import Painter, annotate, encode_jpeg, encode_png
 from vigil.analytics.canvas import Canvas
 from vigil.core.events import Crossings, Totals
+from vigil.core.looked import Part
 from vigil.core.types import Detections, Result, UInt8
 
 BLACK = np.zeros((720, 1280, 3), np.uint8)
@@ -75,6 +76,16 @@ def test_jpeg_holds_the_picture() -> None:
     assert np.abs(back.astype(int) - picture).max() < 8
 
 
+def test_png_holds_the_picture() -> None:
+    """What is encoded is a PNG, and can be read as the very same pixels."""
+    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    data = encode_png(picture)
+    back = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert data.startswith(b"\x89PNG")
+    assert back is not None
+    assert (back == picture).all()
+
+
 def test_plates_do_not_cover_each_other() -> None:
     """Five texts for one place are all there in full, in a picture with room for them."""
     canvas, colours = Canvas(BLACK), [(10, 200 + number, 90) for number in range(5)]
@@ -127,6 +138,15 @@ def test_trail_shows_where_somebody_walked_and_fades() -> None:
     assert painted(result(here), result(there))[between].any()
     assert not painted(result(here), result(there), apart=5.0)[between].any()
     assert not painted(result(here), result(there, track=8))[between].any()
+
+
+def test_parts_that_were_looked_at_are_outlined() -> None:
+    """Where a part's edge lies, and only there, the picture differs."""
+    parts = [Part((400.0, 200.0, 800.0, 600.0), full_scale=True)]
+    drawn = Painter({}, {}).paint(BLACK, result(), 0.0, parts)
+    assert drawn[400, 400].any()
+    assert not drawn[400, 600].any()
+    assert not Painter({}, {}).paint(BLACK, result(), 0.0)[:600].any()
 
 
 def test_identity_is_written_in_a_replay_only() -> None:

@@ -1,13 +1,19 @@
-"""The ruler of packed inference: what counts as the same."""
+"""The ruler of packed inference: what counts as the same; and the picture that its bench makes."""
 
 from __future__ import annotations
 
 from collections import Counter
 
+import cv2
 import numpy as np
+import pytest
 
+from tests.support.serving import detector
 from vigil.bench.alike import Likeness
+from vigil.bench.packing import Fullest
 from vigil.core.types import Detections
+from vigil.inference.packing import Placed
+from vigil.inference.regions import Region
 
 
 def _boxes(*rows: tuple[float, int, int]) -> Detections:
@@ -50,3 +56,23 @@ def test_events_and_lines_are_compared_camera_by_camera() -> None:
     likeness.compare_lines({("a", "l", "person"): 1, ("a", "l", "car"): 2}, {("a", "l", "person"): 1})
     assert likeness.events == (2, 2, 2)
     assert likeness.lines == (2, 1)
+
+
+def test_the_fullest_canvas_is_kept_as_a_png() -> None:
+    """Of three canvases the one with most regions is there, outlined; taking it leaves it alone."""
+    whole, shrunk = Region(0, 0, 32, 32, 32, 32), Region(0, 0, 64, 64, 32, 32)
+    fullest = Fullest(detector().letterbox())
+    for value, placed in (
+        (0.25, [Placed(whole, 8, 8)]),
+        (0.5, [Placed(whole, 8, 8), Placed(shrunk, 48, 8)]),
+        (0.75, [Placed(whole, 8, 8)]),
+    ):
+        canvas = np.full((3, 64, 96), value, np.float32)
+        fullest.take(canvas, placed)
+        assert (canvas == value).all()
+    picture = cv2.imdecode(np.frombuffer(fullest.png, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape == (64, 96, 3)
+    assert picture[24, 24].tolist() == [128] * 3
+    assert picture[24, 8].tolist() == pytest.approx([80, 200, 80], abs=25)
+    assert picture[24, 48].tolist() == pytest.approx([40, 140, 255], abs=25)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vigil.core.types import Detections
-from vigil.inference.composite import back, paint, picture
+from vigil.inference.composite import back, paint
 from vigil.inference.letterbox import place
 from vigil.inference.packing import Placed
 from vigil.inference.regions import Region
@@ -83,12 +83,3 @@ def test_a_region_at_full_scale_is_painted_as_it_is() -> None:
     blocks = whole[:, 32:96, 64:128].reshape(3, 32, 2, 32, 2).mean(axis=(2, 4))
     assert canvas[:, :32, :32] == pytest.approx(blocks, abs=1e-5)
     assert not canvas[:, 300:].any()
-
-
-def test_a_picture_for_people_is_a_png() -> None:
-    """A canvas is drawn as a PNG of its size, and drawing leaves the canvas alone."""
-    canvas = np.full((3, 64, 96), 0.5, np.float32)
-    png = picture(canvas, [Placed(Region(0, 0, 32, 32, 32, 32), 8, 8)])
-    assert png[:8] == bytes([137]) + b"PNG" + bytes([13, 10, 26, 10])
-    assert (int.from_bytes(png[16:20]), int.from_bytes(png[20:24])) == (96, 64)
-    assert (canvas == 0.5).all()

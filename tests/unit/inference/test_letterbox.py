@@ -179,6 +179,18 @@ def test_grey_is_prepared_like_pixels() -> None:
 
 
 @pytest.mark.parametrize("preparation", [Preparation(), YOLOX, RF_DETR])
+def test_people_see_of_an_input_what_the_frame_shows(preparation: Preparation) -> None:
+    """However a model wants its pixels, its input is shown as the picture that it was made of, on grey."""
+    letterbox = Letterbox(1, preparation)
+    batch, (placement,) = letterbox.fill([Reddish(64, 32)], (64, 64))
+    shown = letterbox.to_bgr(batch[0])
+    assert shown.shape == (64, 64, 3)
+    assert shown[placement.top + placement.height // 2, 32].tolist() == [0, 128, 255]
+    if preparation.fit is Fit.CENTRED:
+        assert shown[0, 32].tolist() == [114] * 3
+
+
+@pytest.mark.parametrize("preparation", [Preparation(), YOLOX, RF_DETR])
 def test_filling_again_takes_no_memory(preparation: Preparation) -> None:
     """In steady state a frame costs no array: pixels are written and scaled where the model reads them."""
     letterbox, images = Letterbox(2, preparation), [FakeImage(), FakeImage()]

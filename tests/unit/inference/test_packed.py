@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from tests.support.fakes import FakeEngine
 from tests.support.serving import detector
+from tests.support.white import white
 from vigil.core.interest import Interest
 from vigil.core.types import MAIN_MODEL, Detections, Frame
 from vigil.inference.attentions import Attentions, Regions
@@ -32,19 +32,6 @@ SHAPE = (384, 640)
 SIZE = (1280, 720)
 NOTHING = np.empty((0, 4))
 DEVICE = "cpu"
-
-
-def white(batch: Float32) -> Float32:
-    """Return a person at 0.9 for each white rectangle of the inputs, in YOLO's raw form `(b, 7, 32)`."""
-    out = np.zeros((len(batch), 7, 32), np.float32)
-    for found, pixels in zip(out, batch, strict=True):
-        outlines, _ = cv2.findContours(
-            (pixels[0] > 0.9).view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
-        )
-        for column, outline in enumerate(outlines):
-            left, top, width, height = cv2.boundingRect(outline)
-            found[:5, column] = left + width / 2, top + height / 2, width, height, 0.9
-    return out
 
 
 class Engine(FakeEngine):
