@@ -11,6 +11,8 @@ DEBIAN := mosquitto mosquitto-clients ffmpeg prometheus chromium openssl
 DEBIAN += $(if $(shell command -v npm),,npm)
 # Real footage, where it lies beside the checkout; without it the tests pan over photographs.
 export VIGIL_ASSETS ?= $(wildcard $(CURDIR)/../shared/assets)
+# Unit tests need no order and no peace: a process for each core, within reason.
+UNIT_TESTS := tests/unit --numprocesses=auto --maxprocesses=4
 
 .DEFAULT_GOAL := help
 .PHONY: help venv run deps test test-unit test-ultralytics test-gpu test-endurance check format clean
@@ -39,10 +41,11 @@ deps:  ## Install the Debian packages that the tests need
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null
 
 test: .venv/.installed-dev deps  ## Run every test but those that need torch or a GPU
-	@$(BIN)/python -m pytest --ignore=tests/ultralytics --ignore=tests/gpu
+	@$(BIN)/python -m pytest $(UNIT_TESTS)
+	@$(BIN)/python -m pytest tests/integration
 
 test-unit: .venv/.installed-dev  ## Run the unit tests: seconds, nothing outside the process
-	@$(BIN)/python -m pytest tests/unit
+	@$(BIN)/python -m pytest $(UNIT_TESTS)
 
 test-ultralytics: .venv-ultralytics/.installed-dev  ## Run the tests of the torch engine, in an environment of its own (several GB)
 	@$(TORCH_BIN)/python -m pytest tests/ultralytics

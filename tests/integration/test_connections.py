@@ -48,7 +48,7 @@ async def check_both_ways(port: int, plain: int, heard: Recorder, **settings: An
         await heard.until(lambda: vigil.value("outbox_pending") == 0, within=10)
         await command(plain, "vigil/cam0/enabled/set", "OFF")
         await heard.until(lambda: vigil.commands == [CameraCommand("cam0", Action.DISABLE)], within=10)
-    await heard.until(lambda: heard.last("vigil/status") == b"offline", within=5)
+    await heard.until(lambda: heard.last("vigil/status") == b"offline")
     assert heard.last("vigil/cam0/status") == b"offline", "a goodbye, not the last will"
 
 
@@ -107,6 +107,7 @@ async def test_tls_with_an_authority_of_its_own_and_a_client_certificate(tmp_pat
         await check_both_ways(port, plain, heard, tls=tls, transport="websocket")
 
 
+@pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
 async def test_login(tmp_path: Path, caplog: pytest.LogCaptureFixture, protocol: str) -> None:
     """The right password from a file lets in; a wrong one is one line that names the keys, not the secret."""
@@ -133,12 +134,18 @@ async def test_login(tmp_path: Path, caplog: pytest.LogCaptureFixture, protocol:
     assert "sesame" not in caplog.text
 
 
-async def told(caplog: pytest.LogCaptureFixture, text: str, within: float = 15.0) -> str:
-    """Return the only warning, once there is one, which has `text`."""
-    async with asyncio.timeout(within):
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have vigil try again after tenths of a second."""
+    monkeypatch.setattr("vigil.sinks.publisher._BACKOFF", Backoff(least=0.1, first=0.1, longest=0.2))
+
+
+async def told(caplog: pytest.LogCaptureFixture, text: str) -> str:
+    """Return the only warning, once there is one, which has `text`; wants `soon`."""
+    async with asyncio.timeout(15):
         while not (lines := warnings(caplog)):
             await asyncio.sleep(0.02)
-    await asyncio.sleep(1.5)  # a second try must not be a second line
+    await asyncio.sleep(0.6)  # a second try must not be a second line
     assert warnings(caplog) == lines
     (line,) = lines
     assert text in line
@@ -150,6 +157,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+@pytest.mark.usefixtures("soon")
 async def test_wrong_authority_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A broker whose certificate somebody else vouches for is not talked to; the line names the key."""
     other = Authority(tmp_path / "other")
@@ -162,6 +170,7 @@ async def test_wrong_authority_is_one_line(tmp_path: Path, caplog: pytest.LogCap
     assert "mqtt.tls.ca_file" in line
 
 
+@pytest.mark.usefixtures("soon")
 async def test_wrong_name_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A certificate for another address is not accepted, whoever vouches for it."""
     authority = Authority(tmp_path)
@@ -173,6 +182,7 @@ async def test_wrong_name_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureF
         assert "127.0.0.1" in await told(caplog, "certificate is not accepted")
 
 
+@pytest.mark.usefixtures("soon")
 async def test_missing_client_certificate_is_one_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -188,6 +198,7 @@ async def test_missing_client_certificate_is_one_line(
     assert "mqtt.tls" in line
 
 
+@pytest.mark.usefixtures("soon")
 async def test_files_that_are_no_certificates_are_one_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -198,6 +209,7 @@ async def test_files_that_are_no_certificates_are_one_line(
         assert f"mqtt.tls.ca_file: {wrong}" in await told(caplog, "cannot be used")
 
 
+@pytest.mark.usefixtures("soon")
 async def test_plain_port_for_tls_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
     """TLS to a port that speaks none fails with a line that says so."""
     async with broker() as (port, _, _), talking("cam0", connected=False, port=port, tls={}):
@@ -210,7 +222,9 @@ async def test_two_clients_of_one_name(
 ) -> None:
     """Two vigils with one `client_id`: each says so in one line with the key, and they stop throwing out."""
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr("vigil.sinks.publisher._BACKOFF", Backoff(first=0.5, longest=30.0))
+    # Both count as short what lasts less than two seconds, so three of them are over soon.
+    monkeypatch.setattr("vigil.sinks.publisher._SHORT", 2.0)
+    monkeypatch.setattr("vigil.sinks.publisher._BACKOFF", Backoff(least=0.2, first=0.2, longest=30.0))
     keys: dict[str, Any] = {"client_id": "twin", "protocol": protocol}
     async with (
         mosquitto() as port,
@@ -220,9 +234,9 @@ async def test_two_clients_of_one_name(
         async with asyncio.timeout(30):
             while "another client connects with the name 'twin'" not in caplog.text:
                 await asyncio.sleep(0.05)
-        await asyncio.sleep(5)
+        await asyncio.sleep(2)
         before = len(caplog.records)
-        await asyncio.sleep(6)
+        await asyncio.sleep(3)
         assert len(caplog.records) - before <= 1
         assert first.value("mqtt_connected") or second.value("mqtt_connected")
     rivals = [line for line in warnings(caplog) if "'twin'" in line]
@@ -249,6 +263,7 @@ async def server(answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], 
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@pytest.mark.usefixtures("soon")
 async def test_broker_that_accepts_and_says_nothing(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +280,7 @@ async def test_broker_that_accepts_and_says_nothing(
         await told(caplog, "accepts and does not answer")
 
 
+@pytest.mark.usefixtures("soon")
 async def test_broker_that_falls_silent_is_left(caplog: pytest.LogCaptureFixture) -> None:
     """A connection without a sign of life is given up after two keepalives, and tried again."""
     accepted: list[int] = []
@@ -281,7 +297,7 @@ async def test_broker_that_falls_silent_is_left(caplog: pytest.LogCaptureFixture
 
     keys: dict[str, Any] = {"protocol": "3.1.1", "keepalive": "1s"}
     async with server(dying) as port, talking("cam0", port=port, **keys):
-        assert "the connection is lost" in await told(caplog, "lost", within=6)
+        assert "the connection is lost" in await told(caplog, "lost")
         async with asyncio.timeout(10):
             while len(accepted) < 2:
                 await asyncio.sleep(0.05)

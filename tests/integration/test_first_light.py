@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FPS = 3
-SECONDS = 20
+SECONDS = 12
 
 
 async def test_three_streams_reach_the_broker(tmp_path: Path) -> None:
@@ -40,6 +40,8 @@ async def test_three_streams_reach_the_broker(tmp_path: Path) -> None:
             await asyncio.sleep(SECONDS)
             counts = {name: len(heard.heard[topic]) - before[name] for name, topic in topics.items()}
             metrics = (await daemon.get("/metrics")).decode()
+            await daemon.stop()
+            await heard.until(lambda: heard.last("vigil/status") == b"offline")  # the last word
 
         for clip in footage:
             _check_results(heard.objects(topics[clip.name]), clip.name, clip.label)

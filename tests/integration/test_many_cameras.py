@@ -31,7 +31,7 @@ LABELS = ("person", "car", "bus", "truck")
 ZONES = ("gate", "path", "door", "road")
 WITHIN = 2.0
 """Seconds from the connection to all state published."""
-FPS, SETTLING, WATCHED = 0.5, 10.0, 10.0
+FPS, SETTLING, WATCHED = 0.5, 5.0, 8.0
 
 
 def expected() -> set[str]:

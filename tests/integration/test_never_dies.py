@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     from vigil.core.types import Frame
 
+UNDER_WAY = 4
+"""Frames of one camera that may be on their way when its counters are read."""
 FULL = bool(os.environ.get("VIGIL_ENDURANCE"))
 FPS = 15
 SLACK = 2.0
@@ -117,7 +119,7 @@ async def test_faults_stay_with_their_cameras(tmp_path: Path) -> None:
                 await lab.fault(f"/{name}", fault)
                 if fault.kind in {FaultKind.UNAVAILABLE, FaultKind.SILENT}:
                     await lab.hang_up(f"/{name}")
-            await asyncio.sleep(60 if FULL else 15)
+            await asyncio.sleep(60 if FULL else 10)
             after, seconds = await captured(daemon), time.monotonic() - since
             views = {view["name"]: view for view in (await daemon.get_json("/api/cameras"))["cameras"]}
             for name in FAULTS:
@@ -171,6 +173,7 @@ async def captured(daemon: DaemonProcess) -> dict[str, float]:
 
 
 RECONNECTS = 500 if FULL else 100
+RELOADS = 50 if FULL else 30
 KINDS = (FaultKind.CUT, FaultKind.HANG_UP, FaultKind.NOT_FOUND, FaultKind.UNAVAILABLE, FaultKind.REFUSE)
 
 
@@ -180,7 +183,7 @@ async def test_reconnects_leak_nothing(tmp_path: Path, caplog: pytest.LogCapture
     clip = make_clip(tmp_path / "clip.mp4", seconds=1, gop=5)
     quick = Backoff(least=0.01, first=0.02, longest=0.05, slow=0.05)
     async with RtspLabProcess() as lab:
-        url = await lab.add("/cam", clip, own_port=True)
+        url = await lab.add("/cam", clip, fps=50, own_port=True)  # for a keyframe ten times a second
         async with watched(url, backoff=quick) as (camera, frames, changes):
             early = (0, 0, 0)
             for number in range(RECONNECTS):
@@ -345,7 +348,7 @@ async def test_unauthorized_is_a_state_of_its_own_and_retried_slowly(tmp_path: P
 
 
 async def test_reload_touches_only_what_changed(tmp_path: Path) -> None:
-    """Changing one of 8 cameras leaves no gap in the others; 50 reloads, half of them bad, leak nothing."""
+    """Changing one of 8 cameras costs the others no frame; dozens of reloads, half bad, leak nothing."""
     clip = make_clip(tmp_path / "clip.mp4", seconds=2, fps=5, gop=5)
     async with RtspLabProcess() as lab:
         urls = {f"cam{number}": await lab.add(f"/cam{number}", clip, start="live") for number in range(8)}
@@ -359,22 +362,26 @@ async def test_reload_touches_only_what_changed(tmp_path: Path) -> None:
             await heard.until(lambda: len(heard.heard) == 8)
             heard.heard.clear()
             sizes = []
-            for number in range(50):
+            for number in range(RELOADS):
                 good = text.replace("/cam7'", f"/cam7?{number}'")
                 path.write_text(good if number % 2 == 0 else f"{text}nonsense: 1\n")
                 os.kill(daemon.pid, signal.SIGHUP)
                 await daemon.wait_for_log_count("configuration", number + 1)
-                if number in {9, 49}:
+                if number in {9, RELOADS - 1}:
                     await all_live(daemon, list(urls))
                     sizes.append(await_sizes(daemon.pid))
             metrics = (await daemon.get("/metrics")).decode()
             assert "vigil_config_last_reload_successful 0.0" in metrics
-            gaps = {
-                name: max_gap([message["seq"] for message in heard.objects(f"vigil/{name}/detections")])
-                for name in list(urls)[:7]
-            }
-    print(f"\nlargest gaps in seq: {gaps}; threads and MB after 10 and 50 reloads: {sizes}")
-    assert all(gap <= 2 for gap in gaps.values())  # 2: one frame passed over
+            others = list(urls)[:7]
+            for name in others:
+                assert daemon.log.count(f"{name}: live") == 1
+                assert await lab.connections_total(f"/{name}") == 1
+                numbers = [message["seq"] for message in heard.objects(f"vigil/{name}/detections")]
+                assert all(earlier < later for earlier, later in pairwise(numbers))
+            lost = {name: unaccounted(metrics, name) for name in others}
+    print(f"\nframes unaccounted for: {lost}; threads and MB after 10 and {RELOADS} reloads: {sizes}")
+    # A busy machine passes frames over, counted; a reload that forgot any would do so each time.
+    assert all(-UNDER_WAY <= number <= UNDER_WAY for number in lost.values())
     assert sizes[1][0] <= sizes[0][0] + 1
     assert sizes[1][1] <= 1.05 * sizes[0][1]
 
@@ -385,6 +392,13 @@ def await_sizes(pid: int) -> tuple[int, int]:
     return threads, int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 // 1_000_000
 
 
-def max_gap(sequence: list[int]) -> int:
-    """Return the largest step from one number to the next."""
-    return max(later - earlier for earlier, later in pairwise(sequence))
+def unaccounted(metrics: str, camera: str) -> float:
+    """Return how many captured frames of a camera were neither inferred nor counted as passed over."""
+
+    def frames(name: str) -> float:
+        start = f'vigil_frames_{name}_total{{camera="{camera}"'
+        lines = [line for line in metrics.splitlines() if line.startswith(start)]
+        assert lines
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+    return frames("captured") - frames("inferred") - frames("dropped")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 WHOLE = bool(os.environ.get("VIGIL_ENDURANCE"))
 CAMERAS, SOURCE_FPS, TARGET = 8, 25, 15
-SETTLING, WATCHED = (15.0, 60.0) if WHOLE else (12.0, 15.0)
+SETTLING, WATCHED = (15.0, 60.0) if WHOLE else (8.0, 15.0)
 SHAPE = (384, 640)
 CORES = cores()
 

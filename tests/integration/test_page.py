@@ -8,6 +8,8 @@ import shutil
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+import pytest_asyncio
 from PIL import Image
 from playwright.async_api import Page, async_playwright, expect
 
@@ -19,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 _FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
-_SOON = 20_000.0
+_SOON = 60_000.0
 """Milliseconds; generous, because browser, daemon and other tests share the machine."""
 
 _CAMERAS = ("bus-stop", "street", "bench", "pitch")
@@ -31,6 +35,13 @@ _BRIGHTEST_PIXEL = """canvas => {
     for (let red = 0; red < data.length; red += 40) brightest = Math.max(brightest, data[red]);
     return brightest;
 }"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def demo() -> AsyncIterator[DaemonProcess]:
+    """Run the demo for all who only look at it."""
+    async with DaemonProcess("demo") as running:
+        yield running
 
 
 @asynccontextmanager
@@ -60,12 +71,12 @@ async def brightness(page: Page, camera: str) -> float:
     return float(found)
 
 
-async def test_tiles_show_every_camera() -> None:
+async def test_tiles_show_every_camera(demo: DaemonProcess) -> None:
     """Each tile comes to show a picture, state, rates and counts, and all of it comes from the daemon."""
     asked: list[str] = []
-    async with DaemonProcess("demo") as daemon, browser_page() as page:
+    async with browser_page() as page:
         page.on("request", lambda request: asked.append(request.url))
-        await page.goto(daemon.url())
+        await page.goto(demo.url())
         await expect(page.locator("#cameras")).to_have_text("4 of 4 cameras up", timeout=_SOON)
         await expect(page.locator("#daemon-text")).to_have_text("running")
         for camera in _CAMERAS:
@@ -77,15 +88,15 @@ async def test_tiles_show_every_camera() -> None:
             await page.wait_for_selector(f"[data-camera='{camera}'].has-picture")
             assert await brightness(page, camera) > 100
         assert asked
-        assert [url for url in asked if not url.startswith((daemon.url(), "data:"))] == []
+        assert [url for url in asked if not url.startswith((demo.url(), "data:"))] == []
 
 
-async def test_pictures_are_asked_for_only_where_they_are_seen() -> None:
+async def test_pictures_are_asked_for_only_where_they_are_seen(demo: DaemonProcess) -> None:
     """On a phone, a tile below the fold costs nothing until it is scrolled to, and no tile is too wide."""
     asked: list[str] = []
-    async with DaemonProcess("demo") as daemon, browser_page(400, 800) as page:
+    async with browser_page(400, 800) as page:
         page.on("request", lambda request: asked.append(request.url))
-        await page.goto(daemon.url())
+        await page.goto(demo.url())
         await page.wait_for_selector("[data-camera='bus-stop'].has-picture")
         assert not any("/pitch/snapshot.jpg" in url for url in asked)
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -93,10 +104,10 @@ async def test_pictures_are_asked_for_only_where_they_are_seen() -> None:
         await page.wait_for_selector("[data-camera='pitch'].has-picture")
 
 
-async def test_an_uploaded_picture_is_shown_with_its_boxes() -> None:
+async def test_an_uploaded_picture_is_shown_with_its_boxes(demo: DaemonProcess) -> None:
     """What `POST /detect` finds is listed and drawn, and the slider decides from which confidence on."""
-    async with DaemonProcess("demo") as daemon, browser_page() as page:
-        await page.goto(daemon.url())
+    async with browser_page() as page:
+        await page.goto(demo.url())
         await page.get_by_role("button", name="Try a picture").click()
         await page.set_input_files("#file", photograph())
         listed = page.locator("#trial-list li")
@@ -112,12 +123,12 @@ async def test_an_uploaded_picture_is_shown_with_its_boxes() -> None:
         assert await listed.count() > 5
 
 
-async def test_a_file_that_is_no_picture_gets_the_daemons_words(tmp_path: Path) -> None:
+async def test_a_file_that_is_no_picture_gets_the_daemons_words(demo: DaemonProcess, tmp_path: Path) -> None:
     """The problem that vigil answers is what the page says, and a good picture is taken after it."""
     text = tmp_path / "notes.jpg"
     text.write_text("not a picture")
-    async with DaemonProcess("demo") as daemon, browser_page() as page:
-        await page.goto(daemon.url())
+    async with browser_page() as page:
+        await page.goto(demo.url())
         await page.get_by_role("button", name="Try a picture").click()
         await page.set_input_files("#file", text)
         await expect(page.locator("#trial-note")).to_contain_text("not a picture; send one of", timeout=_SOON)
@@ -141,10 +152,10 @@ async def test_the_banner_tells_that_the_daemon_is_gone_and_goes_when_it_is_back
             await expect(page.locator("#cameras")).to_have_text("4 of 4 cameras up", timeout=_SOON)
 
 
-async def test_a_camera_is_disabled_and_enabled_by_keyboard_and_mouse() -> None:
+async def test_a_camera_is_disabled_and_enabled_by_keyboard_and_mouse(demo: DaemonProcess) -> None:
     """The menu is obeyed: the tile turns grey, API and MQTT say so, and enabling brings the picture back."""
-    async with DaemonProcess("demo") as daemon, browser_page() as page, recorder(daemon.mqtt_port) as heard:
-        await page.goto(daemon.url())
+    async with browser_page() as page, recorder(demo.mqtt_port) as heard:
+        await page.goto(demo.url())
         tile = page.locator("[data-camera='bench']")
         await expect(tile.locator(".state")).to_have_text("live", timeout=_SOON)
         await page.wait_for_selector("[data-camera='bench'].has-picture")
@@ -156,7 +167,7 @@ async def test_a_camera_is_disabled_and_enabled_by_keyboard_and_mouse() -> None:
         await expect(tile.locator(".state")).to_have_class("state off")
         await expect(tile.locator("canvas")).to_have_css("filter", "grayscale(1)")
         await expect(page.locator("#cameras")).to_have_text("3 of 3 cameras up")
-        assert (await daemon.get_json("/api/cameras/bench"))["state"] == "disabled"
+        assert (await demo.get_json("/api/cameras/bench"))["state"] == "disabled"
         await heard.until(lambda: heard.last("vigil/bench/enabled/state") == b"OFF")
         await menu.click()
         await expect(tile.get_by_role("button", name="Restart")).to_be_hidden()

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tests.support.broker import Recorder
 
 STATE = "vigil/profile/state"
-LINES = {"first": 0.695, "later": 0.78}
-"""Where a man stands when the view pans to its right, and when it pans back, half a minute later."""
+LINES = {f"at{x}": x / 1000 for x in (670, 695, 720, 760, 780, 800)}
+"""Where a man stands, one after another, while the view pans to its right and back."""
 AHEAD = 20
 """Seconds from the start of vigil to the time of the profile `night`."""
 RATES = {"none": 2.0, "away": 4.0, "night": 5.0}

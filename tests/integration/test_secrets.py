@@ -163,6 +163,8 @@ async def test_no_secret_is_shown_by_a_run(tmp_path: Path, form: str) -> None:
                 path.write_text(whole.replace(SECRETS["mqtt-wrong"], SECRETS["mqtt"]))
                 await heard.until(lambda: heard.last("vigil/works/status") == b"online")
                 await daemon.wait_for_log("unauthorized", within=20)
+                await daemon.wait_for_log("nobody listens at this address", within=20)
+                await heard.until(lambda: heard.heard["vigil/works/detections"])
                 shown = await answers(daemon, names)
                 for number, bad in enumerate(broken(path.read_text()), start=1):
                     path.write_text(bad)
@@ -175,11 +177,8 @@ async def test_no_secret_is_shown_by_a_run(tmp_path: Path, form: str) -> None:
     finally:
         await broker.stop()
     assert {"works", "special", "pipeline"} <= set(names)
-    assert "unauthorized" in log
-    assert "nobody listens at this address" in log
     assert_silent("the log", log)
     assert_silent("answers", shown)
-    assert heard.heard["vigil/works/detections"]
     for topic, payloads in heard.heard.items():
         assert_silent(topic, topic + b"\n".join(payloads).decode("utf-8", "replace"))
 

@@ -127,6 +127,7 @@ async def seen_from_outside(folder: Path, urls: Mapping[str, str], shards: int) 
             ]
             info = json.loads(heard.last("vigil/info") or b"{}")
             assert set(json.loads(heard.last("vigil/stats") or b"{}")["cameras"]) == set(urls)
+        await heard.until(lambda: heard.last("vigil/status") == b"offline")  # the last word
         statuses = {name: heard.last(f"vigil/{name}/status") for name in urls}
         topics = {topic for topic, said in heard.heard.items() if any(said)}
     return (
@@ -163,26 +164,31 @@ async def test_killed_shard_takes_only_its_cameras(tmp_path: Path) -> None:
             for name in CAMERAS:
                 heard.heard.pop(f"vigil/{name}/status")
             before = {name: len(heard.heard[f"vigil/{name}/detections"]) for name in others}
+            counted = len(heard.heard["vigil/three/objects/person"])
             os.kill(second, signal.SIGKILL)
             began = time.monotonic()
-            await heard.until(lambda: heard.last("vigil/three/status") == b"offline", within=5)
-            assert json.loads(heard.last("vigil/three/health") or b"{}")["reason"] == "crashed"
+            await heard.until(lambda: heard.last("vigil/three/status") == b"offline")
             status, said = await health(daemon)
             assert status == 503
             assert "shard 1 (three)" in said["detail"]
-            assert heard.last("vigil/three/objects/person") == b"0"
             await heard.until(lambda: heard.last("vigil/three/status") == b"online", within=30)
             took = time.monotonic() - began
+            assert "crashed" in {each.get("reason") for each in heard.objects("vigil/three/health")}
+            assert b"0" in heard.heard["vigil/three/objects/person"][counted:]
             await heard.until(lambda: heard.last("vigil/three/objects/person") not in {None, b"0"}, within=30)
-            assert (await health(daemon))[0] == 200
-            assert heard.last("vigil/three/fps/state") == b"3"
+
+            async def well() -> bool:
+                return (await health(daemon))[0] == 200
+
+            await daemon.until(well, 10, "be well again")
+            await heard.until(lambda: heard.last("vigil/three/fps/state") == b"3")
             assert shards_of(daemon)[0] == first
             rates = {
                 name: (len(heard.heard[f"vigil/{name}/detections"]) - before[name]) / took for name in others
             }
             assert min(rates.values()) > 2, rates
             assert not any(heard.heard[f"vigil/{name}/status"] for name in others)
-        assert heard.heard["vigil/status"] == [b"online", b"offline"]
+        await heard.until(lambda: heard.heard["vigil/status"] == [b"online", b"offline"])
     for name in CAMERAS:
         told = heard.objects(f"vigil/{name}/events")
         ids = [{each["id"] for each in told if each["type"] == kind} for kind in ("new", "end")]
@@ -212,9 +218,14 @@ async def test_reload_reaches_every_shard_or_none(tmp_path: Path) -> None:
             await heard.until(lambda: heard.last("vigil/three/status") == b"")
             views = (await daemon.get_json("/api/cameras"))["cameras"]
             assert [view["name"] for view in views] == ["one", "two", "four"]
-            exposed = (await daemon.get("/metrics")).decode()
-            assert 'camera="three"' not in exposed
-            assert "vigil_config_last_reload_successful 1.0" in exposed
+
+            async def taken_over() -> bool:
+                exposed = (await daemon.get("/metrics")).decode()
+                return (
+                    'camera="three"' not in exposed and "vigil_config_last_reload_successful 1.0" in exposed
+                )
+
+            await daemon.until(taken_over, 10, "show the new configuration in its metrics")
 
 
 async def test_number_of_shards_changes_and_nothing_is_lost(tmp_path: Path) -> None:

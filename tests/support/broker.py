@@ -112,3 +112,13 @@ async def recorder(
     # Not reached when the test has failed already: its own reason is the better one.
     wrong = await asyncio.to_thread(problems, dict(heard.heard), set(heard.manners))
     assert not wrong, "\n".join(wrong[:10])
+
+
+def begun_and_ended(frigate: Recorder, topic: str) -> bool:
+    """Tell whether there were stories in Frigate's form, and each has a beginning and an end.
+
+    What a killed vigil had sent and not yet noted as received comes twice.
+    """
+    told = {(each["after"]["id"], each["type"]) for each in frigate.objects(topic)}
+    begun = {story for story, kind in told if kind == "new"}
+    return bool(begun) and begun == {story for story, kind in told if kind == "end"}

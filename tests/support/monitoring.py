@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from datetime import timedelta
@@ -99,11 +100,16 @@ def selectors(expr: str) -> list[Selector]:
     return found
 
 
-def hastened(text: str, times: int = 60) -> str:
-    """Return a rule file with every duration divided: a minute is a second."""
+def hastened(text: str, times: int = 60, patience: float = math.inf) -> str:
+    """Return a rule file with every duration divided: a minute is a second.
+
+    No alert waits for longer than `patience` seconds before it fires; promtool tests how long it should.
+    """
 
     def shorter(found: re.Match[str]) -> str:
         span = promql_parser.parse_duration(found[2]) / times
+        if found[1] == "for: " and span.total_seconds() > patience:
+            span = timedelta(seconds=patience)
         return f"{found[1]}{promql_parser.display_duration(max(span, timedelta(milliseconds=1)))}"
 
     return re.sub(r"(\[|\boffset |\bfor: )(\d\w*)", shorter, text)

@@ -51,7 +51,7 @@ class Prometheus:
 
     async def fired(self, seconds: float) -> set[str]:
         """Return the names of all alerts that fired at any time within the last seconds."""
-        window = f"{max(1, round(seconds))}s"
+        window = f"{round(1000 * seconds)}ms"
         found = await self.query(f'count_over_time(ALERTS{{alertstate="firing"}}[{window}])')
         return {series["metric"]["alertname"] for series in found}
 
