@@ -227,12 +227,15 @@ def packing(
             help="Compare with whole frames so many pixels to the right and down, not with regions."
         ),
     ] = None,
+    finer: Annotated[
+        bool, typer.Option("--finer", help="Hold both against whole frames at twice the sides as well.")
+    ] = False,
     picture: Annotated[
         Path | None, typer.Option(help="Write the canvas with the most regions here, as a PNG.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure what packing regions of many cameras would gain and miss; see `detect.regions`."""
+    """Measure what packing regions of many cameras would gain and miss, as `detect.regions` does it."""
     from vigil.bench.packing import Case, Fullest, measure_packing  # noqa: PLC0415 -- as in `engine`
     from vigil.inference.service import open_service  # noqa: PLC0415 -- as above
 
@@ -241,7 +244,7 @@ def packing(
     figures, fullest = [], Fullest(detector.letterbox())
     for clip in clips:
         with frame_bar(clip.name) as tick:
-            case = Case(clip, cameras, fps, seconds, shape, shift)
+            case = Case(clip, cameras, fps, seconds, shape, shift, finer)
             figures.append(measure_packing(detector, case, tick=tick, on_canvas=fullest.take).as_dict())
     if picture is not None:
         picture.write_bytes(fullest.png)

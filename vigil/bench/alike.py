@@ -37,6 +37,10 @@ class Likeness:
     """Expected, found, and the same, by class id."""
     together: Counter[tuple[tuple[str, int], tuple[str, int]]] = field(default_factory=Counter)
     """How often a track of the reference and one of the other share a box."""
+    switches: int = 0
+    """How often a track of the reference is borne by another id than the last time."""
+    bearers: dict[tuple[str, int], int] = field(default_factory=dict)
+    """That id, by camera and track of the reference."""
     events: tuple[int, int, int] = (0, 0, 0)
     """Begun in the reference, begun in the other, and by how many their counts differ."""
     lines: tuple[int, int] = (0, 0)
@@ -47,8 +51,14 @@ class Likeness:
         overlap = overlaps(expected.xyxy.astype(np.float64), found.xyxy.astype(np.float64))
         close = overlap >= _SAME
         for one, other in np.argwhere(close).tolist():
-            mine, theirs = int(expected.tracker_id[one]), int(found.tracker_id[other])
-            self.together[(camera, mine), (camera, theirs)] += 1
+            pair = int(expected.tracker_id[one]), int(found.tracker_id[other])
+            self.together[(camera, pair[0]), (camera, pair[1])] += 1
+        row, column = np.nonzero(close)
+        pairs = match(row, column, overlap[row, column])
+        mine, theirs = expected.tracker_id[row[pairs]], found.tracker_id[column[pairs]]
+        for track, by in zip(mine.tolist(), theirs.tolist(), strict=True):
+            self.switches += self.bearers.get((camera, track), by) != by
+            self.bearers[camera, track] = by
         close &= expected.class_id[:, None] == found.class_id
         row, column = np.nonzero(close)
         pairs = match(row, column, overlap[row, column])
@@ -87,6 +97,7 @@ class Likeness:
             "recall": round(self.same / max(self.expected, 1), 4),
             "precision": round(self.same / max(self.found, 1), 4),
             "idf1": round(self.idf1, 4),
+            "id_switches": self.switches,
             "events": {"whole": self.events[0], "packed": self.events[1], "differ": self.events[2]},
             "line_totals": {"all": self.lines[0], "differ": self.lines[1]},
             "classes": {

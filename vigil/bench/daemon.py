@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -100,7 +101,8 @@ class Daemon:
         try:
             await self._ready()
         except BaseException:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+                self._process.kill()
             await self._process.wait()
             raise
         return self

@@ -18,7 +18,8 @@ from vigil.analytics.annotate import encode_png
 from vigil.analytics.filters import LOW
 from vigil.analytics.looks import outlined
 from vigil.bench.alike import Likeness
-from vigil.bench.recorded import LOOKS, Camera, Side, facts, feed
+from vigil.bench.finer import Finer
+from vigil.bench.recorded import LOOKS, Camera, Side, copied, facts, feed
 from vigil.core.types import Detections, Frame
 from vigil.errors import CannotStartError
 from vigil.inference.attention import Attention, AttentionSettings
@@ -47,7 +48,8 @@ class Case:
     """What is measured: a recording, how many cameras see it, for how long, and how often each is looked at.
 
     Without a `shape` the model's input is what the daemon would take. A `shift` measures no packing but whole
-    frames that lie so many pixels beside where they would: what the model makes of a shift.
+    frames that lie so many pixels beside where they would: what the model makes of a shift. `finer` holds
+    both ways against whole frames at twice the sides as well.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class Case:
     seconds: float = 20.0
     shape: Shape | None = None
     shift: tuple[int, int] | None = None
+    finer: bool = False
 
 
 @dataclass(slots=True)
@@ -84,6 +87,7 @@ class PackingFigures:
     case: Case
     counts: Counts
     likeness: Likeness
+    finer: Finer | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Return the figures for JSON."""
@@ -105,6 +109,7 @@ class PackingFigures:
             "boxes_cut": counts.cut,
             "cpu_ms_per_frame": round(1e3 * counts.cpu / counts.frames, 3),
             **self.likeness.as_dict(),
+            **({} if self.finer is None else {"against_finer": self.finer.as_dict()}),
         }
 
 
@@ -180,6 +185,7 @@ class _Run:
         self._on: list[tuple[_Look, Placed]] = []
         self._seen: dict[int, Detections] = {}
         self._counts, self._likeness = Counts(), Likeness()
+        self._finer = Finer(detector, names, self._shape) if case.finer else None
 
     def run(self, tick: Callable[[], None]) -> PackingFigures:
         """Go through the recording."""
@@ -197,7 +203,9 @@ class _Run:
         self._run_canvas()
         self._likeness.compare_events(self._reference.begun, self._packed.begun)
         self._likeness.compare_lines(self._reference.crossings(), self._packed.crossings())
-        return PackingFigures(self._case, self._counts, self._likeness)
+        if self._finer is not None:
+            self._finer.finish(self._reference, self._packed)
+        return PackingFigures(self._case, self._counts, self._likeness, self._finer)
 
     def _begin(self, camera: Camera, frame: Frame) -> _Look | None:
         """Decide what a frame is looked at for; whole frames and those that need no look are done with."""
@@ -220,7 +228,7 @@ class _Run:
         if plan.regions is None:
             counts.whole += 1
             counts.starting += plan.why == "start"
-            self._done(look, _copy(camera.reference), np.zeros((len(camera.reference), 4), np.bool_))
+            self._done(look, copied(camera.reference), np.zeros((len(camera.reference), 4), np.bool_))
         elif not plan.regions:
             counts.unlooked += 1
             self._done(look, Detections.empty(), np.empty((0, 4), np.bool_))
@@ -280,9 +288,11 @@ class _Run:
         self._follow(look.camera, look.frame, result)
 
     def _follow(self, camera: Camera, frame: Frame, result: Detections) -> None:
-        reference, _ = self._reference.take(frame, _copy(camera.reference))
-        packed, camera.tracks = self._packed.take(frame, _copy(result))
+        reference, _ = self._reference.take(frame, copied(camera.reference))
+        packed, camera.tracks = self._packed.take(frame, copied(result))
         self._likeness.compare(camera.name, reference, packed)
+        if self._finer is not None:
+            self._finer.compare(frame, reference, packed)
 
     def _whole(self, index: int, whole: Float32, image: Image) -> Detections:
         """Return what the whole frame shows; a frame that several cameras see is inferred once."""
@@ -321,11 +331,6 @@ def _has_room(at: Placement, shift: tuple[int, int], shape: Shape) -> bool:
     """Tell whether a whole frame still lies within the input when it is shifted."""
     right, down = at.left + at.width + shift[0], at.top + at.height + shift[1]
     return min(at.left + shift[0], at.top + shift[1]) >= 0 and right <= shape[1] and down <= shape[0]
-
-
-def _copy(found: Detections) -> Detections:
-    """Return boxes that whoever takes them may write to."""
-    return Detections.untracked(found.xyxy.copy(), found.confidence.copy(), found.class_id.copy())
 
 
 def _together(parts: Sequence[tuple[Detections, Bools]]) -> tuple[Detections, Bools]:

@@ -103,6 +103,11 @@ class Side:
         }
 
 
+def copied(found: Detections) -> Detections:
+    """Return boxes that whoever takes them may write to."""
+    return Detections.untracked(found.xyxy.copy(), found.confidence.copy(), found.class_id.copy())
+
+
 def facts(path: Path) -> tuple[Image, int, float]:
     """Return a recording's first picture, how many it has, and how many per second."""
     first: Image | None = None

@@ -1,4 +1,4 @@
-"""The ruler of packed inference: what counts as the same; and the picture that its bench makes."""
+"""The ruler of packed inference: what counts as the same, who judges, and the picture that its bench makes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.support.fakes import FakeEngine
 from tests.support.serving import detector
 from vigil.bench.alike import Likeness
+from vigil.bench.finer import Finer
 from vigil.bench.packing import Fullest
-from vigil.core.types import Detections
+from vigil.core.types import Detections, Frame
+from vigil.errors import CannotStartError
 from vigil.inference.packing import Placed
 from vigil.inference.regions import Region
+from vigil.video.photo import ArrayImage
 
 
 def _boxes(*rows: tuple[float, int, int]) -> Detections:
@@ -47,6 +51,40 @@ def test_identities_count_over_frames_and_cameras() -> None:
         likeness.compare("a", _boxes((0, 0, 1)), _boxes((0, 0, track)))
     likeness.compare("b", _boxes((0, 0, 1)), _boxes((0, 0, 5)))
     assert likeness.idf1 == 2 * (3 + 1) / 10
+
+
+def test_an_identity_that_comes_back_has_switched_twice() -> None:
+    """Every change of the id that a track of the reference bears counts, whatever the class; gaps do not."""
+    likeness = Likeness()
+    for bearer in (3, 3, None, 4, 3):
+        likeness.compare("a", _boxes((0, 0, 1)), _boxes() if bearer is None else _boxes((0, 2, bearer)))
+    likeness.compare("b", _boxes((0, 0, 1)), _boxes((0, 0, 9)))
+    assert likeness.as_dict()["id_switches"] == 2
+
+
+def test_the_finer_look_judges_both() -> None:
+    """It sees frames at twice the sides, each once, and finds the way that tells the same the better one."""
+    engine = FakeEngine()
+    finer = Finer(detector(engine), ["a", "b"], (384, 640))
+    middle = (640 - 32, 360 - 32, 640 + 32, 360 + 32)
+    right = Detections(
+        np.array([middle], np.float32),
+        np.ones(1, np.float32),
+        np.zeros(1, np.int32),
+        np.zeros(1, np.int32),
+    )
+    image = ArrayImage(np.zeros((720, 1280, 3), np.uint8))
+    for number, camera in ((0, "a"), (0, "b"), (1, "a")):
+        finer.compare(Frame(camera, number, float(number), None, image), right, Detections.empty())
+    assert engine.batches == [(1, 3, 768, 1280)] * 2
+    assert (finer.whole.expected, finer.whole.found, finer.packed.found) == (3, 3, 0)
+    assert (finer.whole.same, finer.packed.same) == (3, 0)
+
+
+def test_weights_of_one_shape_have_no_finer_look() -> None:
+    """An engine that takes inputs of one shape only cannot judge."""
+    with pytest.raises(CannotStartError):
+        Finer(detector(FakeEngine(fixed_shape=(640, 640))), ["a"], (640, 640))
 
 
 def test_events_and_lines_are_compared_camera_by_camera() -> None:
