@@ -34,8 +34,6 @@ _MOST_WAITING = 32
 """Views that wait for their picture: each holds a decoded frame."""
 _APART = 1.0
 """Seconds between two pictures of an event."""
-_REMEMBERED = 4096
-"""Events whose latest picture's time is known."""
 _LIVE_LOOK = 0.1
 """Seconds between two looks at which camera's live picture is due."""
 
@@ -65,7 +63,8 @@ class Snapshots:
         self._metrics = metrics
         self._lock = threading.Lock()
         self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
-        self._taken: OrderedDict[str, float] = OrderedDict()
+        self._taken: dict[str, float] = {}
+        """When pictures of the last second were taken, by event."""
         self._arrived = asyncio.Event()
         self._wake: Post[None] = Post(lambda _: self._arrived.set())
 
@@ -107,17 +106,15 @@ class Snapshots:
         return wait
 
     def _due(self, now: float) -> tuple[list[_Waiting], float | None]:
+        self._taken = {event: at for event, at in self._taken.items() if at + _APART > now}
         with self._lock:
-            at = {event: self._taken.get(event, -_APART) + _APART for event in self._waiting}
-            due = [self._waiting.pop(event) for event in at if at[event] <= now]
-            later = [when - now for when in at.values() if when > now]
-            return due, min(later, default=None)
+            later = {event: self._taken[event] + _APART for event in self._waiting if event in self._taken}
+            due = [self._waiting.pop(event) for event in list(self._waiting) if event not in later]
+            return due, min((at - now for at in later.values()), default=None)
 
     async def _take(self, each: _Waiting, settings: SnapshotConfig, now: float) -> None:
         frame, view = each.frame, each.view
         self._taken[view.event_id] = now
-        if len(self._taken) > _REMEMBERED:
-            self._taken.popitem(last=False)
         jpeg = await self._encoded(frame, view, settings)
         if jpeg is not None:
             if (series := self._metrics.camera(frame.camera)) is not None:

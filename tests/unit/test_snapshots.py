@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from weakref import ref
 
 import pytest
 
@@ -31,6 +32,12 @@ class Broken(FakeImage):
     def to_bgr(self) -> UInt8:
         """Raise."""
         raise PixelsError("odd pixels")
+
+
+class Name(str):
+    """An event's id of which can be told whether anybody keeps it."""
+
+    __slots__ = ("__weakref__",)
 
 
 class Studio:
@@ -111,6 +118,20 @@ async def test_the_first_view_is_told_at_once_and_better_ones_once_a_second() ->
     assert value("vigil_snapshots_taken_total", {"camera": "drive"}) == 3
     told = next(each for each in studio.told if isinstance(each, SnapshotTaken))
     assert (told.camera, told.label, told.jpeg[:2]) == ("drive", "person", b"\xff\xd8")
+
+
+async def test_pictures_of_a_second_ago_leave_nothing_behind() -> None:
+    """Of events that were pictured and are over not even the name is kept, so thousands cost no memory."""
+    studio, names = Studio(), []
+    async with studio.open():
+        for number in range(10):
+            event = Name(f"event {number}")
+            names.append(ref(event))
+            studio.offer(event, float(number))
+            del event
+            await asyncio.sleep(0.5)
+            studio.told.clear()
+    assert [name() for name in names] == [None] * 8 + ["event 8", "event 9"]
 
 
 async def test_nobody_is_pictured_where_nobody_wants_it() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,10 +39,30 @@ def jain(shares: Sequence[float]) -> float:
 
 
 def trend(seconds: Sequence[float], values: Sequence[float]) -> Trend:
-    """Return the least-squares line through at least two values at different times."""
+    """Return the least-squares line through at least two values at different times, evenly apart.
+
+    Values that stay where they were tell less than values that each come anew, so the error goes by the
+    number of independent ones that they are worth (Santer et al. 2000, "Statistical significance of trends
+    and trend differences in layer-average atmospheric temperature time series").
+    """
     slope, intercept = statistics.linear_regression(seconds, values)
-    spread = sum((at - statistics.fmean(seconds)) ** 2 for at in seconds)
-    left = sum((value - intercept - slope * at) ** 2 for at, value in zip(seconds, values, strict=True))
-    freedom = len(seconds) - _LINE
-    error = math.sqrt(left / freedom / spread) if freedom > 0 else math.inf
+    middle = statistics.fmean(seconds)
+    spread = sum((at - middle) ** 2 for at in seconds)
+    left = [value - intercept - slope * at for at, value in zip(seconds, values, strict=True)]
+    freedom = _independent(left) - _LINE
+    error = math.sqrt(sum(each * each for each in left) / freedom / spread) if freedom > 0 else math.inf
     return Trend(slope * _HOUR, error * _HOUR)
+
+
+def _independent(left: Sequence[float]) -> float:
+    """Return how many independent values are worth as much as what a line leaves over: with few, too many.
+
+    By the correlation of neighbours, put right for what the line has taken of it (to the first order of
+    1/n, as Kendall 1954 has it). Of more values than determine a line it is one more than those at least.
+    """
+    count, squares = len(left), sum(each * each for each in left)
+    if count <= _LINE or not squares:
+        return count
+    alike = sum(this * after for this, after in pairwise(left)) / squares
+    alike = min(max(alike + (1 + 4 * alike) / count, 0.0), 1.0)
+    return max(count * (1 - alike) / (1 + alike), _LINE + 1)

@@ -1,7 +1,8 @@
 """What a camera costs in memory, and whether memory grows.
 
 vigil runs with one 1080p camera, then with several for a long time. The slope is that of a straight line
-through the samples of the long run without its first fifth, with the standard error of that slope beside it.
+through the samples of the long run without its first fifth, with the standard error of that slope beside it,
+for which samples that follow one another closely count less than others.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def memory(found: Memory) -> Table:
     table.add_row("with one 1080p camera", f"{found.first_camera_mb:.0f}")
     table.add_row(f"with {found.cameras}", f"{found.all_cameras_mb:.0f}")
     table.add_row("[bold]each camera over the first", f"[bold]{found.mb_per_camera:.1f}")
-    growth = f"{found.slope_mb_per_hour:+.1f} +- {found.slope_error_mb_per_hour:.1f}"
+    growth = f"{found.slope_mb_per_hour:+.2f} +- {found.slope_error_mb_per_hour:.2f}"
     table.add_row(f"per hour, over {found.minutes:g} minutes", growth)
     return table
 

@@ -89,6 +89,8 @@ class PacketSizes:
             self._window.append(size)
             if len(self._window) == self._window.maxlen:
                 self._means.append(_Mean(now, sum(self._window) / len(self._window)))
+        while self._means and self._means[0].at < now - _KEPT:
+            self._means.popleft()
         while self._begun and now >= self._begun[0] + _LATE:
             self._judge(self._begun.popleft())
 

@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -62,6 +63,29 @@ def test_trend_is_the_slope_of_a_line_with_its_error() -> None:
     noise = trend(seconds, [100 + (-1) ** number for number in range(len(seconds))])
     assert abs(noise.per_hour) < 3 * noise.error
     assert 0.01 < noise.error < 1
+
+
+@pytest.mark.parametrize("carried_over", [0.0, 0.5, 0.9])
+def test_error_of_a_trend_holds_for_values_that_stay_where_they_were(carried_over: float) -> None:
+    """Nine of ten series without a trend keep within two errors, however much a value keeps of the last."""
+    random, within = Random(0), 0  # noqa: S311 -- the same noise in each run
+    seconds = [float(second) for second in range(0, 1440, 5)]
+    for _ in range(100):
+        value, values = 0.0, []
+        for _ in seconds:
+            value = carried_over * value + random.gauss(0, 1)
+            values.append(value)
+        line = trend(seconds, values)
+        within += abs(line.per_hour) < 2 * line.error
+    assert within >= 88
+
+
+def test_one_step_is_no_trend() -> None:
+    """What grows once, in the middle of an hour, has a slope that is not told from none."""
+    seconds = [float(second) for second in range(0, 3600, 5)]
+    step = trend(seconds, [float(second >= 1800) for second in seconds])
+    assert 1 < step.per_hour < 2
+    assert step.error > step.per_hour / 2
 
 
 def test_two_samples_tell_no_error() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from vigil.video.governor import Cause, Governor, Mode, Step
+from vigil.video.sizes import PacketSizes
 
 QUIET, LOUD = 60, 1200
 FPS = 25
@@ -278,6 +279,15 @@ def test_threshold_forgets() -> None:
     assert camera.governor.sizes.threshold > 5000
     camera.play(3600)
     assert camera.governor.sizes.threshold < 200
+
+
+def test_sizes_of_half_a_minute_ago_are_forgotten() -> None:
+    """What was large when nobody looked is not taken for the still picture a minute later."""
+    sizes = PacketSizes()
+    for number in range(300):
+        sizes.add(9000 if number < 50 else 100, number / 5)
+    sizes.still(60.0)
+    assert sizes.threshold == pytest.approx(132)
 
 
 def test_nothing_known_is_never_loud() -> None:
