@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from vigil.errors import DecodeError
 from vigil.video.decoder import PacketDecoder
 from vigil.video.governor import Governor, Mode, Step
+from vigil.video.naps import Naps
 from vigil.video.ring import Arrival, PacketRing
 from vigil.video.source import Picture, Skipped
 
@@ -256,17 +257,26 @@ class GovernedSource:
         decoder = GovernedDecoder(
             stream, self._attention, self._log, self._pause, governor, tail=self._tail, gpu=self._source.gpu
         )
-        return decoder.pictures(self._arrivals())
+        return decoder.pictures(self._arrivals(governor))
 
     def close(self) -> None:
         """Close the connection."""
         self._source.close()
 
-    def _arrivals(self) -> Iterator[VideoArrival]:
+    def _arrivals(self, governor: Governor) -> Iterator[VideoArrival]:
         tick, at = float(self._source.stream.time_base or 0), 0.0
-        for packet, arrived in self._source.packets():
+        naps, asked = Naps(), time.monotonic()
+        for packet, read_at in self._source.packets():
             dts = None if packet.dts is None else packet.dts * tick
             if dts is not None:
                 at = dts
-            now = at if self._recorded else time.monotonic()
-            yield Arrival(packet, packet.is_keyframe, packet.size, arrived, now, dts)
+            if self._recorded:
+                now, came_at = at, read_at
+            else:
+                read = time.monotonic()
+                now = naps.arrival(read, read - asked, dts, packet.size)
+                came_at = read_at - (read - now)
+            yield Arrival(packet, packet.is_keyframe, packet.size, came_at, now, dts)
+            if self._source.buffered and (nap := naps.due(resting=governor.mode is not Mode.FULL)):
+                self._pause(nap)
+            asked = time.monotonic()

@@ -101,6 +101,12 @@ class StreamSource:
         assert container is not None, "open() first"  # noqa: S101 -- a caller's mistake, not a user's
         return container.streams.video[0]
 
+    @property
+    def buffered(self) -> bool:
+        """Whether what is sent while nobody reads waits where it cannot be lost: RTSP over TCP."""
+        camera = self._camera
+        return camera.url.startswith(("rtsp:", "rtsps:")) and camera.transport == "tcp"
+
     def packets(self) -> Iterator[tuple[VideoPacket, float]]:
         """Yield each packet with its arrival; at a recording's end an empty one, which drains decoders."""
         stream, container = self.stream, self._container

@@ -1,4 +1,4 @@
-"""The ruler of packed inference: what counts as the same, who judges, and the picture that its bench makes."""
+"""The ruler of packed inference: what counts as the same, who judges, and the picture that it makes."""
 
 from __future__ import annotations
 
