@@ -68,23 +68,23 @@ async def test_settings_are_obeyed_without_a_gap(tmp_path: Path) -> None:
             await sees_somebody(heard, "drive")
             await sees_somebody(heard, "door")
             await ask(broker, "vigil/drive/fps/set", b"2")
-            await heard.until(lambda: heard.last("vigil/drive/fps/state") == b"2")
+            await heard.until(lambda: heard.last("vigil/drive/fps/state") == b"2", within=2)
             first = len(heard.heard["vigil/drive/detections"])
             began = time.monotonic()
             await asyncio.sleep(5)
             rate = (len(heard.heard["vigil/drive/detections"]) - first) / (time.monotonic() - began)
-            assert 1 <= rate <= 2.5
+            assert 1.5 <= rate <= 2.5
             assert {each["type"] for each in heard.objects("vigil/drive/events")} <= {"new", "update"}
 
             await ask(broker, "vigil/drive/detect/set", b"OFF")
-            await heard.until(lambda: heard.last("vigil/drive/detect/state") == b"OFF")
-            await heard.until(lambda: heard.last("vigil/drive/objects/person") == b"0")
+            await heard.until(lambda: heard.last("vigil/drive/detect/state") == b"OFF", within=2)
+            await heard.until(lambda: heard.last("vigil/drive/objects/person") == b"0", within=2)
             await heard.until(lambda: heard.last("vigil/drive/zones/all/person") == b"0")
             await heard.until(lambda: heard.objects("vigil/drive/events")[-1]["type"] == "end")
             before = len(heard.heard["vigil/drive/detections"])
             await ask(broker, "vigil/drive/motion/set", b"OFF")
-            await heard.until(lambda: heard.last("vigil/drive/motion/state") == b"OFF")
-            await heard.until(lambda: heard.last("vigil/drive/motion") == b"OFF")
+            await heard.until(lambda: heard.last("vigil/drive/motion/state") == b"OFF", within=2)
+            await heard.until(lambda: heard.last("vigil/drive/motion") == b"OFF", within=2)
             assert len(heard.heard["vigil/drive/detections"]) <= before + 1
             assert heard.last("vigil/drive/status") == b"online"
 
@@ -147,8 +147,8 @@ async def test_restart_keeps_what_was_set(tmp_path: Path) -> None:
                 assert await answer.json() == {"enabled": True, "detect": True, **body}
             await ask(broker, "vigil/door/enabled/set", b"OFF")
             await ask(broker, "vigil/profile/set", b"night")
-            await heard.until(lambda: heard.last("vigil/profile/state") == b"night")
-            await heard.until(lambda: heard.last("vigil/door/status") == b"disabled")
+            await heard.until(lambda: heard.last("vigil/profile/state") == b"night", within=5)
+            await heard.until(lambda: heard.last("vigil/door/status") == b"disabled", within=5)
             state = tmp_path / "state"
             await heard.until(lambda: all(each in kept(state) for each in ("night", "door", "0.7")))
             await daemon.kill()
@@ -167,8 +167,8 @@ async def test_restart_keeps_what_was_set(tmp_path: Path) -> None:
                 "fps": 3.0,
             }
             assert (cameras["door"]["state"], cameras["door"]["settings"]["enabled"]) == ("disabled", False)
-            await heard.until(lambda: heard.last("vigil/profile/state") == b"night")
-            await heard.until(lambda: heard.last("vigil/drive/confidence/state") == b"0.7")
+            await heard.until(lambda: heard.last("vigil/profile/state") == b"night", within=5)
+            await heard.until(lambda: heard.last("vigil/drive/confidence/state") == b"0.7", within=5)
 
         config = write_config(tmp_path, keep=False, fps=3)
         async with DaemonProcess("run", "-c", config, mqtt_port=broker, environ=environ) as daemon:

@@ -31,7 +31,7 @@ LABELS = ("person", "car", "bus", "truck")
 ZONES = ("gate", "path", "door", "road")
 WITHIN = 2.0
 """Seconds from the connection to all state published."""
-FPS, SETTLING, WATCHED = 0.5, 10.0, 10.0
+FPS, SETTLING, WATCHED = 0.5, 10.0, 20.0
 
 
 def expected() -> set[str]:
@@ -146,7 +146,7 @@ def write_config(folder: Path) -> str:
 
 
 async def test_a_broker_that_comes_back_costs_no_inference(tmp_path: Path) -> None:
-    """While a broker that forgot all is told everything, inference goes on: not a second is lost."""
+    """While a broker that forgot all is told everything, frames are inferred at the same rate as before."""
     config, port = write_config(tmp_path), free_port()
     environ = {"VIGIL_STATE": str(tmp_path / "state")}
     async with DaemonProcess("run", "-c", config, environ=environ, mqtt_port=port) as daemon:
@@ -163,6 +163,5 @@ async def test_a_broker_that_comes_back_costs_no_inference(tmp_path: Path) -> No
         rates = f"{before:.1f} inferences/s before, {during:.1f} during"
         print(f"\n{len(heard.heard)} topics in {took:.2f} s; {rates}")
         assert took < WITHIN
-        # Which turns fall into ten seconds is worth 7 % (30.2 to 32.4 with nothing going on), a second 10.
-        assert during >= 0.9 * before
+        assert during >= 0.95 * before
         assert before >= 0.9 * FPS * len(CAMERAS)
