@@ -226,7 +226,8 @@ class Supervisor:
     def _add(self, name: str, wanted: Wanted) -> Unit:
         metrics, config = self._metrics.add_camera(name), wanted.camera
         pipeline = self._pipeline(name, config, self._filter(name, wanted), metrics, self._totals.get(name))
-        watch = Watch(self._loop, metrics, partial(self._moved, name), idle=partial(self._loop.idle, name))
+        has_room, has_time = partial(self._loop.has_room, name), partial(self._loop.has_time, name)
+        watch = Watch(self._loop, metrics, partial(self._moved, name), has_room=has_room, has_time=has_time)
         opener = partial(open_source, attention=watch, log=metrics, gpu=self._placement.decoder(name))
         camera = Camera(name, config, opener, watch, metrics, self._changed)
         state = CameraState.CONNECTING if config.enabled else CameraState.DISABLED

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 When: TypeAlias = Literal["auto", "always", "motion"]
 """`detect.when`."""
 
 _HOLD = 10.0
-_CHECK = 10.0
+_CHECK, _PATIENCE = 10.0, 3.0
+"""Seconds from one inference of a quiet picture to the next, and up to how many times that it may wait."""
 _START = 1.0
 
 
@@ -53,7 +57,8 @@ class Gate:
 
     Awake are: the first second after a connect, while the background is being learnt; a moving picture,
     until an inference has looked at it, however rare those are; a picture with a track in it; and one
-    inference every `check` seconds, for what got past all that.
+    inference every `check` seconds, for what got past all that. That one can wait for an engine with nothing
+    else to do, but no more than three times as long.
     """
 
     def __init__(self, *, gate: bool, check: float = _CHECK, start: float = _START) -> None:
@@ -78,14 +83,25 @@ class Gate:
         """Note that a frame captured at `now` was inferred."""
         self._inferred = max(self._inferred, now)
 
-    def awake(self, *, moving: bool, present: bool, now: float, early: float = 0.0) -> bool:
+    def awake(
+        self,
+        *,
+        moving: bool,
+        present: bool,
+        now: float,
+        early: float = 0.0,
+        has_time: Callable[[], bool] = lambda: True,
+    ) -> bool:
         """Return whether a frame is to be inferred; `present`: a track is there that must be followed.
 
-        The check may come `early`, in seconds.
+        The check may come `early`, in seconds. `has_time()` tells whether an engine is free for it.
         """
         if moving:
             self._moved = now
         if not self._gate or moving or present:
             return True
         starting = self._connected is not None and now - self._connected < self._start
-        return starting or self._moved > self._inferred or now - self._inferred >= self._check - early
+        if starting or self._moved > self._inferred:
+            return True
+        waited = now - self._inferred + early
+        return waited >= self._check and (waited >= _PATIENCE * self._check or has_time())

@@ -48,12 +48,13 @@ class Watch:
         metrics: CameraMetrics,
         on_motion: Callable[[bool], None],
         now: Callable[[], float] | None = None,
-        idle: Callable[[], bool] | None = None,
+        has_room: Callable[[], bool] = lambda: True,
+        has_time: Callable[[], bool] = lambda: True,
     ) -> None:
         """`on_motion(on)` is called from the thread in which motion begins or ends.
 
-        `now()` is the time in seconds: the monotonic clock's, or that of a recording. `idle()` tells whether
-        no frame of the camera waits for an inference or goes through one.
+        `now()` is the time in seconds: the monotonic clock's, or that of a recording. `has_room()` tells
+        whether no frame of the camera waits for an inference, `has_time()` whether an engine is free.
         """
         self._now = now or time.monotonic
         self._taker = taker
@@ -68,7 +69,7 @@ class Watch:
         self._inferred = self._spared = -math.inf
         self._in_sight = False
         self._offered = self._stirred = 0.0
-        self._idle = idle or (lambda: True)
+        self._has_room, self._has_time = has_room, has_time
         self._motions: deque[Motion] = deque(maxlen=_MOST_LOOKS)  # since `moved` was asked last
         self.stirring = False
         """Whether something moved when the latest frame was looked at."""
@@ -129,9 +130,9 @@ class Watch:
             return None
         return np.concatenate([each.boxes for each in motions]) if all(m.known for m in motions) else None
 
-    def idle(self) -> bool:
-        """Tell whether no frame of the camera waits for an inference or goes through one."""
-        return self._idle()
+    def has_room(self) -> bool:
+        """Tell whether no frame of the camera waits for an inference."""
+        return self._has_room()
 
     def offer(self, frame: Frame) -> None:
         """Look for motion, and pass a frame on that is worth it; called from the capture thread."""
@@ -142,7 +143,7 @@ class Watch:
         present = self._in_sight or now <= self._present_until
         # Of frames that come seldom the one nearest to the check's time is taken for it.
         early = gap / 2 if 0 < gap <= _LONGEST_GAP else 0.0
-        if self._gate.awake(moving=moving, present=present, now=now, early=early):
+        if self._gate.awake(moving=moving, present=present, now=now, early=early, has_time=self._has_time):
             self.quiet = False
             self._taker.offer(frame)
         else:

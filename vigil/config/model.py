@@ -334,8 +334,9 @@ class DetectConfig(Section):
     )
     when: Literal["auto", "always", "motion"] = Field(
         default="auto",
-        description="`motion` looks only while something moves or is tracked, and every ten seconds; "
-        "`always` never rests; `auto` is `motion` on a CPU and `always` on a GPU.",
+        description="`motion` looks only while something moves or is tracked, and every ten seconds "
+        "(thirty when engines are busy); `always` never rests; `auto` is `motion` on a CPU and `always` "
+        "on a GPU.",
     )
     regions: Annotated[Literal["off", "auto", "on"], BeforeValidator(_regions)] = Field(
         default="off",

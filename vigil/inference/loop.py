@@ -130,10 +130,17 @@ class InferenceLoop:
         if lost and (series := self._metrics.camera(frame.camera)) is not None:
             series.dropped(offer.value)
 
-    def idle(self, camera: str) -> bool:
-        """Tell whether no frame of a camera waits or is in flight."""
+    def has_room(self, camera: str) -> bool:
+        """Tell whether no frame of a camera waits, so that the next one takes nobody's place."""
         with self._changed:
-            return self._schedule.idle(camera)
+            return self._schedule.has_room(camera)
+
+    def has_time(self, camera: str) -> bool:
+        """Tell whether an engine is free for a camera, with nobody waiting for it."""
+        with self._changed:
+            model = self._schedule.model(camera)
+            pools = (pool for pool in self._pools if model in pool.services)
+            return any(pool.free and not self._schedule.waiting(pool.services) for pool in pools)
 
     async def detect(self, image: Image, confidence: float) -> Detections:
         """Find objects in one picture, in its turn; raises `BusyError` when too many wait."""

@@ -110,6 +110,12 @@ class Pool:
         """The models that this pool's workers may take, with the most frames of each at once."""
         return {name: service.limit for name, service in self.services.items()}
 
+    @property
+    def free(self) -> bool:
+        """Whether a worker has nothing in hand."""
+        with self._lock:
+            return len(self._turns) < self.workers
+
     def busy_for(self) -> float:
         """Return for how many seconds the slowest worker has been busy with what it has in hand."""
         with self._lock:

@@ -279,10 +279,15 @@ class Schedule:
             self._waiting[frame.camera] = entry
         return Offer.OVERWROTE if overwrote else Offer.KEPT
 
-    def idle(self, camera: str) -> bool:
-        """Whether no frame of a camera waits or is in flight."""
+    def has_room(self, camera: str) -> bool:
+        """Whether no frame of a camera waits, so that the next one takes nobody's place."""
         entry = self._entries.get(camera)
-        return camera not in self._in_flight and (entry is None or not entry.slot.filled)
+        return entry is None or not entry.slot.filled
+
+    def model(self, camera: str) -> str | None:
+        """Return the name of a camera's model; nothing for a camera that is not scheduled."""
+        entry = self._entries.get(camera)
+        return None if entry is None else entry.model
 
     def submit(self, upload: Upload) -> None:
         """Queue an upload."""

@@ -37,9 +37,9 @@ GOVERNED = frozenset({"h264", "hevc", "mjpeg"})
 """Codecs whose keyframes are known to stand for themselves."""
 
 _POLL = 0.005
-"""Seconds between two looks at whether the picture before was inferred."""
+"""Seconds between two looks at whether the picture before was taken for an inference."""
 _UNTIL_NEXT = 0.7
-"""Share of the time to the next packet in which the decoder may wait for an inference."""
+"""Share of the time to the next packet in which the decoder may wait for an engine."""
 _LEAST_LATE = 1e-6
 """Seconds: a picture whose packet was put aside is late by something, wherever clocks stand."""
 _PATIENCE, _TIMES = 5.0, 3.0
@@ -164,14 +164,14 @@ class GovernedDecoder:
         yield from self._catch_up(arrival.now)
 
     def _catch_up(self, now: float) -> Iterator[Picture]:
-        """Decode what is kept, one picture after another being inferred."""
+        """Decode what is kept, one picture after another being taken: one waits while one is inferred."""
         until = time.monotonic() + _UNTIL_NEXT * min(self._gap, 1.0)
         while self._behind and (now >= self._hurry_from or self._waited(until)):
             yield from self._decoded(self._behind.popleft())
 
     def _waited(self, until: float) -> bool:
-        """Wait until the last picture is inferred; tells whether it is."""
-        while not self._attention.idle():
+        """Wait until no picture waits; tells whether none does."""
+        while not self._attention.has_room():
             if time.monotonic() >= until or self._pause(_POLL):
                 return False
         return True

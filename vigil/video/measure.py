@@ -39,7 +39,7 @@ class Asleep:
         """See nothing."""
         return False
 
-    def idle(self) -> bool:
+    def has_room(self) -> bool:
         """Have no work."""
         return True
 

@@ -56,8 +56,8 @@ class Attention(Protocol):
     def stirs(self, image: Image) -> bool:
         """Tell whether something moves in a picture that comes long after the one before; learns nothing."""
 
-    def idle(self) -> bool:
-        """Tell whether no picture of the camera waits for an inference or goes through one."""
+    def has_room(self) -> bool:
+        """Tell whether no picture of the camera waits for an inference."""
 
 
 class Source(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,6 +78,26 @@ def test_due_check_waits_for_its_inference() -> None:
         True,
         True,
     ]
+
+
+def test_check_waits_for_a_free_engine_but_not_for_ever() -> None:
+    """While engines are busy with what moves, a still picture is looked at every 30 seconds, else at once."""
+    gate, turns = quiet(), []
+    for now in range(1, 100):
+        times = deque([now == 47 or now >= 75])
+        if gate.awake(moving=False, present=False, now=float(now), has_time=times.pop):
+            turns.append(now)
+            gate.inferred(float(now))
+    assert turns == [30, 47, 75, 85, 95]
+
+
+def test_what_moves_waits_for_nobody() -> None:
+    """Motion, somebody in sight and the first second are awake, however busy engines are."""
+    gate = quiet()
+    assert not gate.awake(moving=False, present=False, now=15.0, has_time=lambda: False)
+    assert gate.awake(moving=False, present=True, now=15.0, has_time=lambda: False)
+    assert gate.awake(moving=True, present=False, now=15.0, has_time=lambda: False)
+    assert gate.awake(moving=False, present=False, now=15.2, has_time=lambda: False)
 
 
 def test_motion_wakes_until_it_was_looked_at() -> None:

@@ -74,6 +74,22 @@ async def test_overwritten_and_unwanted_frames_are_counted_by_cause() -> None:
     assert (lab.dropped("b", "overwritten"), lab.dropped("b", "not_due")) == (0, 1)
 
 
+async def test_there_is_time_while_no_engine_is_busy_and_nobody_waits() -> None:
+    """A frame that waits, and one that the only engine has, leave no time for what is not urgent."""
+    gate = Gate()
+    lab = bench(held(gate))
+    lab.loop.offer(frame("a", 1))
+    assert not lab.loop.has_time("b")
+    async with lab.running():
+        await reached(gate)
+        assert not lab.loop.has_time("b")
+        assert lab.loop.has_room("a")
+        gate.open()
+        await lab.handler.next()
+        assert lab.loop.has_time("b")
+        assert not lab.loop.has_time("stranger")
+
+
 async def test_upload_gets_its_own_answer() -> None:
     """A picture that somebody sent is answered to them, and no sink hears of it."""
     lab = bench()

@@ -529,15 +529,17 @@ def test_every_frame_has_one_fate(steps: list[tuple[str, int, float]]) -> None:
     assert len({id(each) for each in taken + waiting}) == len(taken) + len(waiting)
 
 
-def test_camera_is_idle_when_nothing_of_it_waits_or_is_in_flight(schedule: Schedule) -> None:
-    """A frame that waits, or goes through an engine, holds up the next of those that were kept."""
-    states = [schedule.idle("a"), schedule.idle("nobody")]
+def test_camera_has_room_while_nothing_of_it_waits(schedule: Schedule) -> None:
+    """A frame that waits holds up the next of those that were kept; one that an engine has does not."""
+    states = [schedule.has_room("a"), schedule.has_room("nobody")]
     schedule.offer(frame("a"), 0.0)
-    states.append(schedule.idle("a"))
+    states.append(schedule.has_room("a"))
     batch = took(schedule, 0.1)
-    states += [schedule.idle("a"), schedule.idle("b")]
+    states += [schedule.has_room("a"), schedule.has_room("b")]
+    schedule.offer(frame("a"), 2.0)
+    states.append(schedule.has_room("a"))
     schedule.done(batch)
-    assert [*states, schedule.idle("a")] == [True, True, False, False, True, True]
+    assert [*states, schedule.has_room("a")] == [True, True, False, True, True, False, False]
 
 
 def test_late_frames_take_the_turns_of_their_own_time(schedule: Schedule) -> None:

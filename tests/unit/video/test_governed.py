@@ -41,7 +41,7 @@ class Guard:
     wakes_at: int | None = None
     """Number of the first picture in which something stirs."""
     busy: int = 0
-    """How often it is not idle when asked."""
+    """How often there is no room when it is asked."""
     resting: bool = True
     stirring: bool = False
     following: bool = False
@@ -54,7 +54,7 @@ class Guard:
             self.resting = False
         return not self.resting
 
-    def idle(self) -> bool:
+    def has_room(self) -> bool:
         """Be busy for a while."""
         self.busy -= 1
         return self.busy < 0
@@ -175,7 +175,7 @@ def test_every_packet_is_told_once(tmp_path: Path) -> None:
 
 
 def test_a_busy_engine_holds_the_catch_up_back(tmp_path: Path) -> None:
-    """While a picture waits for its inference none is decoded; packets are taken, and none is lost."""
+    """While a picture waits for an engine none is decoded; packets are taken, and none is lost."""
     guard = Guard(wakes_at=30, busy=10**9)
     path = clip(tmp_path / "a.mp4", seconds=8)
     items = played(path, guard)

@@ -225,7 +225,7 @@ def test_the_governor_decodes_on_the_gpu(clip: Path, monkeypatch: pytest.MonkeyP
         resting = False
         stirring = following = True
         stirs: Callable[..., bool] = staticmethod(lambda _image: True)
-        idle: Callable[..., bool] = staticmethod(lambda: True)
+        has_room: Callable[..., bool] = staticmethod(lambda: True)
         decoding: Callable[..., None] = staticmethod(lambda _mode: None)
         woke: Callable[..., None] = staticmethod(lambda _cause: None)
 
