@@ -53,7 +53,7 @@ OWNERS: dict[str, frozenset[str]] = {
     "onnxruntime": frozenset({"inference.backends.onnx", "bench.peers"}),
     "openvino": frozenset({"inference.backends.openvino", "inference.convert", "inference.quantize"}),
     "nncf": frozenset({"inference.quantize"}),
-    "onnx": frozenset({"inference.convert"}),
+    "onnx": frozenset({"inference.backends.trim", "inference.convert"}),
     "faster_coco_eval": frozenset({"inference.accuracy"}),
     "torch": frozenset({"inference.backends.ultralytics"}),
     "pynvml": frozenset({"gpu.nvml"}),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_VERSION = 1
+_VERSION = 2
 """Raised when what is measured, or how, changes: older results are not looked at any more."""
 _GPUS = "/proc/driver/nvidia/gpus"
 

@@ -6,14 +6,15 @@ Nothing is read from a file's name. In this order:
 2. Two outputs of three axes: boxes and logits, told apart by their names, else by the one that ends in 4.
    `dets` and `labels` are RF-DETR's names, whose input is normalised as ImageNet's.
 3. One output `(b, m, l)`:
-   a. What ultralytics' exporter wrote into the file: RT-DETR, or a YOLO that chooses its boxes, or, where
+   a. `DISTANCES` is its name: a raw YOLO that vigil itself ended before its boxes.
+   b. What ultralytics' exporter wrote into the file: RT-DETR, or a YOLO that chooses its boxes, or, where
       no size is known, a raw YOLO. Its dynamic exports give names to sizes that never change.
-   b. `l >= 6` and `m` is the number of YOLOX's cells on the only input it takes: YOLOX.
-   c. `m` is 4 more than there are names: raw YOLO.
-   d. `l` is 6: a YOLO that chooses its boxes.
-   e. `m` is known and smaller than `l`, or `l` is not known: raw YOLO.
-   f. `l` is 5 more than there are names and `m` is not known: YOLOX.
-   g. `l` is known, and `m` is a number of queries or not known: RT-DETR of ultralytics.
+   c. `l >= 6` and `m` is the number of YOLOX's cells on the only input it takes: YOLOX.
+   d. `m` is 4 more than there are names: raw YOLO.
+   e. `l` is 6: a YOLO that chooses its boxes.
+   f. `m` is known and smaller than `l`, or `l` is not known: raw YOLO.
+   g. `l` is 5 more than there are names and `m` is not known: YOLOX.
+   h. `l` is known, and `m` is a number of queries or not known: RT-DETR of ultralytics.
 """
 
 from __future__ import annotations
@@ -22,7 +23,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vigil.errors import CannotStartError
-from vigil.inference.heads import BOX, Head, NmsFreeHead, RawHead, YoloxHead, cell_count
+from vigil.inference.heads import (
+    BINS,
+    BOX,
+    DISTANCES,
+    DistanceHead,
+    Head,
+    NmsFreeHead,
+    RawHead,
+    YoloxHead,
+    cell_count,
+)
 from vigil.inference.heads_detr import ChosenHead, LogitsHead, PostprocessedHead, ProbabilityHead
 from vigil.inference.letterbox import DETR, RF_DETR, ULTRALYTICS, YOLOX, Preparation
 
@@ -62,6 +73,10 @@ def read_head(
     """
     reading: Reading | None = None
     match len(outputs):
+        case 1 if outputs[0].name == DISTANCES:
+            rows = outputs[0].shape[1]
+            classes = rows - BOX * BINS if isinstance(rows, int) else None
+            reading = Reading(DistanceHead(iou), ULTRALYTICS, classes)
         case 1:
             reading = _one(weights, outputs[0].shape, named, iou, fixed_shape)
         case 2:
