@@ -65,7 +65,8 @@ class Watch:
         self._gate = Gate(gate=False)
         self._looked = self._present_until = 0.0
         self._clock = 0.0  # from wall-clock seconds of frames to monotonic ones, which nobody sets
-        self._turn = 0.0
+        self.turn = 0.0
+        """Seconds from one inference to the next, where there is time for all."""
         self._inferred = self._spared = -math.inf
         self._in_sight = False
         self._offered = self._stirred = 0.0
@@ -91,7 +92,7 @@ class Watch:
 
     def pace(self, fps: float) -> None:
         """Know how often the camera is inferred."""
-        self._turn = 1 / fps
+        self.turn = 1 / fps
 
     @property
     def moving(self) -> bool:
@@ -159,7 +160,7 @@ class Watch:
         """
         # A wall clock that is set meanwhile must not take the frame into the future.
         captured = min(frame.captured_at + self._clock, self._now())
-        turn = self._turn
+        turn = self.turn
         if self._spared < self._inferred:  # awake all the while, so this is how long a turn takes
             turn = max(turn, captured - self._inferred)
         self._inferred = captured

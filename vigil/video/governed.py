@@ -164,9 +164,18 @@ class GovernedDecoder:
         yield from self._catch_up(arrival.now)
 
     def _catch_up(self, now: float) -> Iterator[Picture]:
-        """Decode what is kept, one picture after another being taken: one waits while one is inferred."""
+        """Decode what is kept, one picture after another being taken: one waits while one is inferred.
+
+        What is behind by less than a turn is decoded at once: of its pictures, the newest of which will be
+        taken, one is due at most.
+        """
         until = time.monotonic() + _UNTIL_NEXT * min(self._gap, 1.0)
-        while self._behind and (now >= self._hurry_from or self._waited(until)):
+        while self._behind:
+            if now < self._hurry_from:
+                if not self._waited(until):
+                    return
+                if now - self._behind[0].now < self._attention.turn:
+                    self._hurry_from = now
             yield from self._decoded(self._behind.popleft())
 
     def _waited(self, until: float) -> bool:

@@ -34,6 +34,7 @@ class Asleep:
 
     resting = True
     stirring = following = False
+    turn = 0.0
 
     def stirs(self, image: Image) -> bool:  # noqa: ARG002 -- whatever it shows
         """See nothing."""

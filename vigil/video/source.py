@@ -56,6 +56,10 @@ class Attention(Protocol):
     def stirs(self, image: Image) -> bool:
         """Tell whether something moves in a picture that comes long after the one before; learns nothing."""
 
+    @property
+    def turn(self) -> float:
+        """Seconds from one picture that is inferred to the next, where there is time for all."""
+
     def has_room(self) -> bool:
         """Tell whether no picture of the camera waits for an inference."""
 

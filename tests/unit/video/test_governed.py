@@ -42,6 +42,7 @@ class Guard:
     """Number of the first picture in which something stirs."""
     busy: int = 0
     """How often there is no room when it is asked."""
+    turn: float = 0.0
     resting: bool = True
     stirring: bool = False
     following: bool = False
@@ -185,6 +186,14 @@ def test_a_busy_engine_holds_the_catch_up_back(tmp_path: Path) -> None:
     # Nothing for five seconds of stream; then the newest is what counts again.
     assert shown[0] > 75
     assert shown[0] - 5 * FPS >= 25
+
+
+def test_what_is_behind_by_less_than_a_turn_waits_for_nobody(tmp_path: Path) -> None:
+    """Half a second before the present, with a turn of half a second, all the rest is decoded at once."""
+    guard = Guard(wakes_at=30, turn=0.5)
+    seen = numbers(played(clip(tmp_path / "a.mp4"), guard))
+    assert seen[seen.index(20) :] == list(range(20, 50))
+    assert -guard.busy == len(range(20, 27))  # asked before each of these, and never again
 
 
 def test_mjpeg_is_looked_at_twice_a_second(tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def test_the_governor_decodes_on_the_gpu(clip: Path, monkeypatch: pytest.MonkeyP
     class Awake:
         """An attention that never rests, and a log."""
 
-        resting = False
+        resting, turn = False, 0.2
         stirring = following = True
         stirs: Callable[..., bool] = staticmethod(lambda _image: True)
         has_room: Callable[..., bool] = staticmethod(lambda: True)

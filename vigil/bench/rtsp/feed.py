@@ -53,14 +53,13 @@ class Feed:
         """Unix time at which the clip's first picture was sent, or would have been."""
 
     def begin(self, seconds: float) -> None:
-        """Move to the keyframe at or before that time of the clip; called before `start`."""
+        """Move to the picture at or before that time of the clip; called before `start`."""
         wanted = seconds * CLOCK_RATE
-        self._index = self._ahead = passed = 0
+        passed = 0
         for number, unit in enumerate(self._media.units):
             if passed > wanted:
                 break
-            if unit.keyframe:
-                self._index, self._ahead = number, passed
+            self._index, self._ahead = number, passed
             passed += unit.duration
 
     def start(self, delay: float = 0.0) -> None:

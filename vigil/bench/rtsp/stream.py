@@ -22,10 +22,10 @@ class StreamOptions:
     begins at the clip's first picture; with `live` all share one and come in where it is, as on a camera,
     in mid-GOP unless `gop_cache` sends them the current GOP first. `in_band` repeats the parameter sets
     before every keyframe; the SDP has them anyhow. `own_port` gives the path a listener of its own, which
-    can be closed (`FaultKind.REFUSE`). `begin` is how many seconds into the clip a live timeline starts, at
-    the keyframe before: paths that play one clip need not show the same at the same time. A session ends
-    `session_timeout` seconds after the client's last request or receiver report. Sender reports go out at
-    PLAY and every `report_interval` seconds.
+    can be closed (`FaultKind.REFUSE`). `begin` is how many seconds into the clip a live timeline starts:
+    paths that play one clip need not show the same, nor have their keyframes, at the same time. A session
+    ends `session_timeout` seconds after the client's last request or receiver report. Sender reports go out
+    at PLAY and every `report_interval` seconds.
     """
 
     fps: float | None = None
