@@ -97,7 +97,7 @@ class LiveDaemon(Configured):
 
     async def metrics(self) -> bytes:
         """Return the Prometheus exposition."""
-        return self._metrics.render()
+        return await self._metrics.exposition()
 
     async def cameras(self) -> Sequence[CameraView]:
         """Return every camera of the configuration."""

@@ -9,6 +9,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from vigil import app
+from vigil.aio.threads import take_short_turns
 from vigil.core.cores import cores
 from vigil.errors import CannotStartError, VigilError, cause_of
 from vigil.shards.split import number_of
@@ -33,6 +34,7 @@ def serve(setup: Setup) -> int:
 
     SIGHUP has it read its configuration again.
     """
+    take_short_turns()
     return asyncio.run(_serve(setup))
 
 

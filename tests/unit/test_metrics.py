@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.fakes import Clock, event
+from tests.support.fakes import PATIENCE, Clock, Gate, event
 from vigil import __version__
 from vigil.core.events import Crossings, EventType, Totals
 from vigil.core.types import CameraHealth, CameraState, Condition, Loaded
@@ -122,6 +125,27 @@ def test_removed_camera_can_come_back_at_nought() -> None:
     metrics.remove_camera("drive")
     added(metrics, "drive", "person")
     assert of(metrics, "drive")["vigil_frames_captured_total"] == [0]
+
+
+async def test_nobody_waits_for_an_exposition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop goes on while the text is made; whoever asks meanwhile gets one of their own, in turn."""
+    metrics, gate, made = Metrics(), Gate(), list[threading.Thread]()
+
+    def slowly(registry: CollectorRegistry) -> bytes:
+        made.append(threading.current_thread())
+        gate.pass_through()
+        return generate_latest(registry)
+
+    monkeypatch.setattr("vigil.metrics.generate_latest", slowly)
+    first, second = (asyncio.ensure_future(metrics.exposition()) for _ in range(2))
+    await asyncio.to_thread(gate.reached.wait, PATIENCE)
+    metrics.saturation.set(0.5)
+    assert (len(made), first.done()) == (1, False)
+    gate.open()
+    async with asyncio.timeout(PATIENCE):
+        texts = await asyncio.gather(first, second)
+    assert [b"vigil_saturation_ratio 0.5" in text for text in texts] == [True, True]
+    assert threading.current_thread() not in made
 
 
 def test_frames_are_counted(clock: Clock) -> None:

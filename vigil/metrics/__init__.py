@@ -6,8 +6,10 @@ the camera goes.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from prometheus_client import (
@@ -23,6 +25,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from vigil import __version__
+from vigil.aio.threads import call_in_thread
 from vigil.metrics.camera import CameraMetrics
 
 if TYPE_CHECKING:
@@ -66,6 +69,7 @@ class Metrics:
             collector(registry=self.registry)
         self.families: list[Family] = []
         """Every family that vigil defines, in full names."""
+        self._exposing = asyncio.Lock()
         self.of_cameras: list[Counter | Gauge | Histogram] = []
         """Those whose series go with their camera."""
         self._cameras: dict[str, CameraMetrics] = {}
@@ -242,9 +246,18 @@ class Metrics:
 
     def render(self) -> bytes:
         """Return the exposition text, rates and ages brought up to date."""
+        self._refresh()
+        return generate_latest(self.registry)
+
+    async def exposition(self) -> bytes:
+        """Return the same, made in a thread: for many cameras it takes longer than results may wait."""
+        async with self._exposing:
+            self._refresh()
+            return await call_in_thread(partial(generate_latest, self.registry), name="exposition")
+
+    def _refresh(self) -> None:
         for camera in list(self._cameras.values()):
             camera.refresh()
-        return generate_latest(self.registry)
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
         series = Gauge(f"vigil_{name}", meaning, labels, registry=self.registry)

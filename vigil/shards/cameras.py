@@ -223,7 +223,8 @@ class Shards:
         answers = await self._ask_all(Expose())
         texts = {shard: text.decode() for shard, text in answers.items() if isinstance(text, bytes)}
         away = [name for name, shard in self._homes.items() if shard not in texts]
-        return self._merger.merge(self._metrics.render().decode(), texts, away).encode()
+        own = (await self._metrics.exposition()).decode()
+        return self._merger.merge(own, texts, away).encode()
 
     async def detect(self, image: Image, confidence: float) -> Detections:
         """Find objects in a picture, on the shards in turn; raises `RetryableError` if none can."""

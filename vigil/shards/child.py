@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from vigil import log as logging_setup
 from vigil.aio.bus import Bus
-from vigil.aio.threads import call_in_thread
+from vigil.aio.threads import call_in_thread, take_short_turns
 from vigil.analytics.pipeline import Pipelines
 from vigil.config.diff import diff
 from vigil.daemon import snapshot_of, trouble_of
@@ -177,7 +177,7 @@ class Watcher:
             case Picture(camera):
                 return await snapshot_of(self._supervisor, camera)
             case Expose():
-                return self._metrics.render()
+                return await self._metrics.exposition()
             case Detect(image, confidence):
                 return await self._loop.detect(image, confidence)
             case _:
@@ -193,6 +193,7 @@ class Watcher:
 
 async def serve(connected: socket.socket) -> int:
     """Do as the front says over `connected`; returns the exit status."""
+    take_short_turns()
     channel = await Channel.over(connected)
     try:
         orders = await channel.receive()
