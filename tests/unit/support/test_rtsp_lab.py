@@ -346,7 +346,7 @@ class TestFeed:
         assert [packets.keyframe for packets in receiver.units] == [False] * 7
 
     async def test_live_path_can_begin_in_the_middle_of_its_clip(self, media: Media) -> None:
-        """Half a second in it starts at the keyframe before, and tells when its clip would have begun."""
+        """Half a second in it starts between two keyframes, and tells when its clip would have begun."""
         feed = Feed(media, FeedOptions(True, False, 5.0), Faults(), Meter())
         receiver = FakeReceiver()
         feed.begin(0.5)
@@ -356,9 +356,9 @@ class TestFeed:
         after = time.time()
         await asyncio.sleep(3.39)
         feed.stop()
-        assert [packets.keyframe for packets in receiver.units] == [True, *[False] * 9]
-        assert len(receiver.units[0].data) == len(media.units[10].announced.data)
-        assert before + 3.0 - 0.4 <= feed.origin <= after + 3.0 - 0.4
+        assert [packets.keyframe for packets in receiver.units] == [*[False] * 8, True, False]
+        assert len(receiver.units[0].data) == len(media.units[12].bare.data)
+        assert before + 3.0 - 0.48 <= feed.origin <= after + 3.0 - 0.48
 
     async def test_gop_cache_brings_a_late_client_to_the_keyframe(self, media: Media) -> None:
         """With the cache a client gets the current GOP at once, and no number is missing after it."""
