@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-_SHORT_TURN = 0.0005
-"""Seconds for which a thread may compute in Python while others wait; Python's own 0.005 suit few threads."""
+_SHORT_TURN = 0.002
+"""Seconds for which a thread may compute in Python while others wait; Python's own 0.005 suit few threads.
+
+Measured: shorter ones cost a process that computes in Python all the time a tenth of what it does.
+"""
 _LARGEST_BATCH = 1000
 """Most items that a mailbox handles at once."""
 

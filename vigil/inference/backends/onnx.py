@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TRIED = (64, 96)
-"""Input `(height, width)` on which a trimmed model is held against the whole one."""
 _PRECISIONS = {"tensor(float)": "fp32", "tensor(float16)": "fp16"}
 
 
@@ -74,10 +72,10 @@ class OnnxEngine:
         self.name = f"onnxruntime {onnxruntime.__version__} {self.device} {precision}"
         self.fixed_shape: Shape | None = fixed_shape(batch)
         self._fixed_batch = batch[0] if isinstance(batch[0], int) else 0
-        if on_cpu and kind == "tensor(float)":
-            self._trim(weights, providers)
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.weights: Weights = describe(weights, metadata, self.fixed_shape)
+        if on_cpu and kind == "tensor(float)":
+            self._trim(weights, providers)
         self.outputs: Sequence[Output] = [
             Output(item.name, tuple(item.shape)) for item in self._session.get_outputs()
         ]
@@ -97,9 +95,13 @@ class OnnxEngine:
             log.info("%s: its boxes are not those of a YOLO as vigil knows them, and stay in it", weights)
 
     def _tells_the_same(self, ended: onnxruntime.InferenceSession) -> bool:
-        shape = self.fixed_shape or _TRIED
+        stride = self.weights.stride
+        shape = self.fixed_shape or (2 * stride, 3 * stride)
         noise = np.random.default_rng(0).random((self._fixed_batch or 1, 3, *shape), np.float32)
-        whole, instead = (each.run(None, {self._input: noise}) for each in (self._session, ended))
+        try:
+            whole, instead = (each.run(None, {self._input: noise}) for each in (self._session, ended))
+        except Exception:  # noqa: BLE001 -- as in `run`; whoever runs the whole model meets it again
+            return False
         return agree(whole, instead, shape)
 
     def run(self, batch: Float32) -> list[Float32]:
