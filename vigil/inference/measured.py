@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_VERSION = 2
+_VERSION = 3
 """Raised when what is measured, or how, changes: older results are not looked at any more."""
 _GPUS = "/proc/driver/nvidia/gpus"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from vigil.config.model import ModelConfig
+from vigil.inference.backends import Installed
 from vigil.inference.backends.onnx import OnnxEngine
 from vigil.inference.backends.trim import agree, trimmed
 from vigil.inference.detector import Detector
@@ -68,16 +70,24 @@ class Net:
         both = self.node("Concat", first, second, third, axis=1)
         return self.silu(self.conv(both, 3 * half, CHANNELS))
 
-    def detect(self, levels: list[str], corner: float) -> str:
-        """Add the head; anchors are `corner` cells from the corners of theirs, 0.5 in a YOLO."""
-        rows = 64 + CLASSES
-        flat = []
-        for level in levels:
-            parts = [self.conv(level, CHANNELS, 64), self.conv(level, CHANNELS, CLASSES)]
-            shape = self.value(np.array([0, rows, -1], np.int64))
-            flat.append(self.node("Reshape", self.node("Concat", *parts, axis=1), shape))
-        sizes = self.value(np.array([64, CLASSES], np.int64))
-        distances = self.node("Split", self.node("Concat", *flat, axis=2), sizes, outputs=2, axis=1)
+    def flat(self, levels: list[str]) -> str:
+        """Add what puts the cells of all levels into one row."""
+        shape = self.value(np.array([0, 0, -1], np.int64))
+        return self.node("Concat", *(self.node("Reshape", level, shape) for level in levels), axis=2)
+
+    def detect(self, levels: list[str], corner: float, *, apart: bool) -> str:
+        """Add the head; anchors are `corner` cells from the corners of theirs, 0.5 in a YOLO.
+
+        Newer exports keep distances and logits `apart`, older ones split them.
+        """
+        parts = [(self.conv(level, CHANNELS, 64), self.conv(level, CHANNELS, CLASSES)) for level in levels]
+        if apart:
+            distances, logits = (self.flat(list(each)) for each in zip(*parts, strict=True))
+        else:
+            sizes = self.value(np.array([64, CLASSES], np.int64))
+            together = self.flat([self.node("Concat", *each, axis=1) for each in parts])
+            distances = self.node("Split", together, sizes, outputs=2, axis=1)
+            logits = f"{distances[:-1]}1"
         bins = self.node("Reshape", distances, self.value(np.array([0, 4, 16, -1], np.int64)))
         softmax = self.node("Softmax", self.node("Transpose", bins, perm=[0, 2, 1, 3]), axis=1)
         mean = self.node("Conv", softmax, self.value(np.arange(16, dtype=np.float32).reshape(1, 16, 1, 1)))
@@ -89,7 +99,7 @@ class Net:
         end = self.node("Add", self.value(anchors), f"{near[:-1]}1")
         centre = self.node("Div", self.node("Add", start, end), self.value(np.float32(2)))
         box = self.node("Concat", centre, self.node("Sub", end, start), axis=1)
-        scores = self.node("Sigmoid", f"{distances[:-1]}1")
+        scores = self.node("Sigmoid", logits)
         return self.node("Concat", self.node("Mul", box, self.value(strides)), scores, axis=1)
 
     def save(self, path: Path, output: str, shape: list[int | None]) -> Path:
@@ -115,14 +125,14 @@ def grid(corner: float) -> tuple[Float32, Float32]:
     return np.array(places, np.float32).T[None], np.array(strides, np.float32)[None, None]
 
 
-def yolo(path: Path, *, corner: float = 0.5) -> Path:
+def yolo(path: Path, *, corner: float = 0.5, apart: bool = False) -> Path:
     """Write a network of two blocks with a YOLO's head."""
     net = Net()
     level = net.silu(net.conv("images", 3, CHANNELS, 8, strides=[8, 8]))
     levels = [net.block(level)]
     for _ in STRIDES[1:]:
         levels.append(net.silu(net.conv(levels[-1], CHANNELS, CHANNELS, 2, strides=[2, 2])))
-    return net.save(path, net.detect(levels, corner), [None, 4 + CLASSES, None])
+    return net.save(path, net.detect(levels, corner, apart=apart), [None, 4 + CLASSES, None])
 
 
 def pictures(count: int = 2) -> Float32:
@@ -142,9 +152,10 @@ def answer(model: Path | bytes, batch: Float32) -> Float32:
     return found
 
 
-def test_a_yolo_ends_before_its_boxes_and_splits_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_yolo_ends_before_its_boxes_and_splits_nothing(tmp_path: Path, *, apart: bool) -> None:
     """Neither the softmax over distances nor a split is left, nor anything that only those needed."""
-    path = yolo(tmp_path / "net.onnx")
+    path = yolo(tmp_path / "net.onnx", apart=apart)
     model = trimmed(path)
     assert model is not None
     assert {"Split", "Softmax", "Div"}.isdisjoint(operations(model))
@@ -155,11 +166,15 @@ def test_a_yolo_ends_before_its_boxes_and_splits_nothing(tmp_path: Path) -> None
     onnx.checker.check_model(model)
 
 
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize("floor", [0.0, 0.3, 0.6])
-def test_an_engine_finds_the_same_boxes_with_less(tmp_path: Path, floor: float) -> None:
+def test_an_engine_finds_the_same_boxes_with_less(
+    tmp_path: Path, floor: float, *, apart: bool, runtime: str
+) -> None:
     """Boxes, scores and classes are those of the whole graph, for every image of a batch."""
-    path = yolo(tmp_path / "net.onnx")
-    engine = OnnxEngine(path, ModelConfig(), "cpu")
+    path = yolo(tmp_path / "net.onnx", apart=apart)
+    engine = Installed().open(runtime, path, ModelConfig(), "cpu", None)
     assert [output.name for output in engine.outputs] == [DISTANCES]
     found = Detector(engine, size=WIDTH, iou=0.5).detect_inputs(pictures(), [floor, floor])
     floors = np.full(2, floor, np.float32)
@@ -172,13 +187,14 @@ def test_an_engine_finds_the_same_boxes_with_less(tmp_path: Path, floor: float) 
         np.testing.assert_array_equal(ours.class_id, whole.class_id)
 
 
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_boxes_that_mean_something_else_stay_in_the_graph(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, runtime: str
 ) -> None:
     """A head that looks the same and has other anchors is noticed; only its splits go."""
     caplog.set_level("INFO")
     path = yolo(tmp_path / "net.onnx", corner=0.0)
-    engine = OnnxEngine(path, ModelConfig(), "cpu")
+    engine = Installed().open(runtime, path, ModelConfig(), "cpu", tmp_path)
     assert engine.outputs[0].name != DISTANCES
     assert "not those of a YOLO as vigil knows them" in caplog.text
     np.testing.assert_allclose(engine.run(pictures())[0], answer(path, pictures()), atol=1e-3)
@@ -187,13 +203,27 @@ def test_boxes_that_mean_something_else_stay_in_the_graph(
     assert operations(model).count("Split") == 2  # those of the head
 
 
+def given(output: Float32, _batch: Float32) -> list[Float32]:
+    """Return an output, whatever comes in."""
+    return [output]
+
+
 def test_other_anchors_do_not_agree() -> None:
     """Four levels instead of three have more anchors than a head of three can place."""
     more, usual = 126 + 1, 126
     for anchors in (more, usual):
         whole = np.zeros((1, 4 + CLASSES, anchors), np.float32)
         ended = np.zeros((1, 64 + CLASSES, anchors), np.float32)
-        assert not agree([whole], [ended], (HEIGHT, WIDTH))
+        assert not agree(partial(given, whole), partial(given, ended), pictures(1))
+
+
+def test_that_boxes_agree_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO compiles two networks to find out, which later starts need not."""
+    path = yolo(tmp_path / "net.onnx")
+    for _ in range(2):
+        engine = Installed().open("openvino", path, ModelConfig(), "cpu", tmp_path / "cache")
+        assert engine.outputs[0].name == DISTANCES
+        monkeypatch.setattr("vigil.inference.backends.openvino.agree", lambda *_: pytest.fail("asked again"))
 
 
 def test_one_image_that_is_the_only_one_keeps_its_size(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ TensorRT, onnxruntime-openvino adds Intel's GPUs and NPUs.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from vigil.inference.backends.batches import most_images, most_workers, padded
 from vigil.inference.backends.describe import SIZES_INPUT, describe, fixed_shape, image_input
 from vigil.inference.backends.failures import engine_failure
 from vigil.inference.backends.providers import package_of, providers_for
-from vigil.inference.backends.trim import agree, trimmed
+from vigil.inference.backends.trim import agree, noise, trimmed
 from vigil.inference.engine import Output
 from vigil.inference.heads import DISTANCES
 
@@ -92,17 +93,14 @@ class OnnxEngine:
             if session.get_outputs()[0].name != DISTANCES or self._tells_the_same(session):
                 self._session = session
                 return
-            log.info("%s: its boxes are not those of a YOLO as vigil knows them, and stay in it", weights)
 
     def _tells_the_same(self, ended: onnxruntime.InferenceSession) -> bool:
-        stride = self.weights.stride
-        shape = self.fixed_shape or (2 * stride, 3 * stride)
-        noise = np.random.default_rng(0).random((self._fixed_batch or 1, 3, *shape), np.float32)
-        try:
-            whole, instead = (each.run(None, {self._input: noise}) for each in (self._session, ended))
-        except Exception:  # noqa: BLE001 -- as in `run`; whoever runs the whole model meets it again
-            return False
-        return agree(whole, instead, shape)
+        def run(session: onnxruntime.InferenceSession, batch: Float32) -> list[Float32]:
+            outputs: list[Float32] = session.run(None, {self._input: batch})
+            return outputs
+
+        batch = noise(self.weights.stride, self.fixed_shape, self._fixed_batch)
+        return agree(partial(run, self._session), partial(run, ended), batch)
 
     def run(self, batch: Float32) -> list[Float32]:
         """Run as `Engine.run` says."""

@@ -14,6 +14,8 @@ What does not look exactly like this stays as it is.
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,11 +25,15 @@ from onnx import helper, numpy_helper
 from vigil.inference.heads import BINS, BOX, DISTANCES, all_boxes, cell_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from vigil.core.types import Float32
     from vigil.inference.schedule import Shape
+
+    Run = Callable[[Float32], Sequence[Float32]]
+
+log = logging.getLogger(__name__)
 
 _CHANNELS = 1
 """The axis of channels."""
@@ -50,16 +56,30 @@ def trimmed(weights: Path, *, before_boxes: bool = True) -> bytes | None:
     return bytes(model.SerializeToString())
 
 
-def agree(whole: Sequence[Float32], ended: Sequence[Float32], shape: Shape) -> bool:
-    """Tell whether `DistanceHead` makes the boxes and scores of `whole` from the output of the ended model.
+def noise(stride: int, shape: Shape | None, images: int) -> Float32:
+    """Return inputs to try networks on, small ones where no `(height, width)` and number is fixed."""
+    height, width = shape or (2 * stride, 3 * stride)
+    return np.random.default_rng(0).random((images or 1, 3, height, width), np.float32)
 
-    Both are of the same inputs, whose `(height, width)` is `shape`.
-    """
-    images, rows, anchors = ended[0].shape
-    if anchors != cell_count(shape) or whole[0].shape != (images, rows - BOX * BINS + BOX, anchors):
+
+def agree(whole: Run, ended: Run, batch: Float32) -> bool:
+    """Tell whether `DistanceHead` makes the boxes and scores of `whole` from the output of `ended`."""
+    try:
+        [expected], [instead] = whole(batch), ended(batch)
+    except Exception:  # noqa: BLE001 -- a runtime's own; whoever runs the whole model meets it again
         return False
-    boxes, scores = all_boxes(ended[0], shape)
-    expected = whole[0].transpose(0, 2, 1)
+    same = _same(expected, instead, batch.shape[2:])
+    if not same:
+        log.info("the model's boxes are not those of a YOLO as vigil knows them, and stay in it")
+    return same
+
+
+def _same(whole: Float32, ended: Float32, shape: Shape) -> bool:
+    images, rows, anchors = ended.shape
+    if anchors != cell_count(shape) or whole.shape != (images, rows - BOX * BINS + BOX, anchors):
+        return False
+    boxes, scores = all_boxes(ended, shape)
+    expected = whole.transpose(0, 2, 1)
     centre, size = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
     off = np.abs(np.concatenate([centre, size], axis=2) - expected[..., :BOX]).max()
     return bool(off < _PIXELS and np.abs(scores - expected[..., BOX:]).max() < _SCORE)
@@ -67,28 +87,30 @@ def agree(whole: Sequence[Float32], ended: Sequence[Float32], shape: Shape) -> b
 
 def _end_before_boxes(graph: Any) -> bool:
     """End the graph where distances and logits of all anchors are together; returns whether it can."""
-    makers, users = _makers(graph), _users(graph)
+    makers = _makers(graph)
     if len(graph.output) != 1:
         return False
     output = graph.output[0]
     kind, dimensions = output.type.tensor_type.elem_type, output.type.tensor_type.shape.dim
-    scores = _input(makers, _made(makers, output.name, "Concat"), 1, "Sigmoid")
-    split = _input(makers, scores, 0, "Split")
-    sizes = None if split is None else _sizes(graph, split)
-    if sizes is None or len(sizes) != len(("distances", "logits")) or sizes[0] != BOX * BINS:
+    joined = _made(makers, output.name, "Concat")
+    scores = _input(makers, joined, 1, "Sigmoid")
+    if scores is None or kind != onnx.TensorProto.FLOAT or dimensions[1].dim_value <= BOX:
         return False
-    value, logits = split.output
-    if scores.input[0] != logits or kind != onnx.TensorProto.FLOAT:
+    softmax = _before(makers, joined.input[0], "Softmax")
+    bins = _input(makers, _input(makers, softmax, 0, "Transpose"), 0, "Reshape")
+    if bins is None:
         return False
-    for operation in ("Reshape", "Transpose", "Softmax"):
-        using = [node for node in users.get(value, []) if node.op_type != "Shape"]
-        if len(using) != 1 or using[0].op_type != operation:
-            return False
-        value = using[0].output[0]
+    parts = [bins.input[0], scores.input[0]]
+    split = makers.get(parts[0])
+    if split is not None and list(split.output) == parts:
+        last = helper.make_node("Identity", [split.input[0]], [DISTANCES])
+    else:
+        last = helper.make_node("Concat", parts, [DISTANCES], axis=_CHANNELS)
     batch = dimensions[0].dim_value or dimensions[0].dim_param or None
+    rows = dimensions[1].dim_value - BOX + BOX * BINS
     del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info(DISTANCES, kind, [batch, sum(sizes), None]))
-    graph.node.append(helper.make_node("Identity", [split.input[0]], [DISTANCES]))
+    graph.output.append(helper.make_tensor_value_info(DISTANCES, kind, [batch, rows, None]))
+    graph.node.append(last)
     return True
 
 
@@ -176,6 +198,21 @@ def _made(makers: dict[str, Any], name: str, operation: str) -> Any:
 def _input(makers: dict[str, Any], node: Any, index: int, operation: str) -> Any:
     """Return the node of that operation which makes an input of a node; `None` if there is none."""
     return None if node is None or index >= len(node.input) else _made(makers, node.input[index], operation)
+
+
+def _before(makers: dict[str, Any], name: str, operation: str) -> Any:
+    """Return the nearest node of that operation on whose output a value depends; `None` if there is none."""
+    waiting, seen = deque([name]), {name}
+    while waiting:
+        node = makers.get(waiting.popleft())
+        if node is None:
+            continue
+        if node.op_type == operation:
+            return node
+        new = [each for each in node.input if each not in seen]
+        seen.update(new)
+        waiting.extend(new)
+    return None
 
 
 def _makers(graph: Any) -> dict[str, Any]:
