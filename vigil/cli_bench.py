@@ -171,6 +171,9 @@ def density(
     scene_seconds: Annotated[float, typer.Option(min=4, help="Length of the busy clip.")] = 60,
     faults: Annotated[bool, typer.Option(help="Add a dead and a stuttering camera for vigil.")] = True,
     peer_faults: Annotated[bool, typer.Option(help="Add them for the peers as well.")] = False,
+    peer_engine: Annotated[
+        str, typer.Option(help="onnxruntime or openvino, for the peers that have both.")
+    ] = "onnxruntime",
     roboflow_mode: Annotated[str, typer.Option(help="freshest, auto or legacy.")] = "freshest",
     regions: Annotated[str, typer.Option(help="vigil's detect.regions: off, auto or on.")] = "off",
     decode: Annotated[str, typer.Option(help="vigil's decode: auto or full.")] = "auto",
@@ -187,6 +190,8 @@ def density(
     log.set_up(LogConfig(level="error"))
     if scene not in {"busy", "typical", "all"}:
         raise typer.BadParameter("--scene is busy, typical or all")
+    if peer_engine not in {"onnxruntime", "openvino"}:
+        raise typer.BadParameter("--peer-engine is onnxruntime or openvino")
     order = Order(
         scenes=("busy", "typical") if scene == "all" else (scene,),  # type: ignore[arg-type]  # checked above
         weights=_weights(model),
@@ -203,6 +208,7 @@ def density(
         faults=faults,
         peer_faults=peer_faults,
         scene_seconds=scene_seconds,
+        peer_engine=peer_engine,
         roboflow_mode=roboflow_mode,
     )
     with progress() as tick:

@@ -51,7 +51,9 @@ OWNERS: dict[str, frozenset[str]] = {
     "aiohttp": frozenset({"web"}),
     "PIL": frozenset({"video.upload"}),
     "onnxruntime": frozenset({"inference.backends.onnx", "bench.peers"}),
-    "openvino": frozenset({"inference.backends.openvino", "inference.convert", "inference.quantize"}),
+    "openvino": frozenset(
+        {"inference.backends.openvino", "inference.convert", "inference.quantize", "bench.peers"}
+    ),
     "nncf": frozenset({"inference.quantize"}),
     "onnx": frozenset({"inference.backends.trim", "inference.convert"}),
     "faster_coco_eval": frozenset({"inference.accuracy"}),

@@ -49,6 +49,8 @@ class Order:
     peer_faults: bool = False
     """Whether the peers get the dead and the stuttering camera too."""
     scene_seconds: float = 60.0
+    peer_engine: str = "onnxruntime"
+    """See `Work.engine`."""
     roboflow_mode: str = "freshest"
 
 
@@ -93,7 +95,13 @@ async def compare(order: Order, tick: Callable[[str], None]) -> list[Compared]:
             theirs = dataclasses.replace(
                 ours, rules=rules, faults=order.peer_faults, guess=order.peer_guess or order.guess
             )
-            work = Work(order.weights, order.fps, round(FPS / order.fps), mode=order.roboflow_mode)
+            work = Work(
+                order.weights,
+                order.fps,
+                round(FPS / order.fps),
+                engine=order.peer_engine,
+                mode=order.roboflow_mode,
+            )
             vigil = await density(Vigil(work, order.settings), ours, tick)
             peers = [
                 await density(Peer(peer, python, work), theirs, tick)

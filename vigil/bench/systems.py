@@ -64,6 +64,8 @@ class Work:
     width: int = 640
     confidence: float = 0.5
     iou: float = 0.7
+    engine: str = "onnxruntime"
+    """What ultralytics and the thread per camera run them on; Roboflow's class has ONNX Runtime only."""
     mode: str = "freshest"
     """How Roboflow's pipeline collects frames of several sources."""
 

@@ -8,11 +8,11 @@ import json
 import sys
 import threading
 import time
-from importlib.metadata import version
 from typing import Any
 
 import cv2
 from ultralytics import YOLO
+from weights import opened, versions
 
 LOCK = threading.Lock()
 
@@ -51,8 +51,8 @@ def watch(camera: str, url: str, model: YOLO, order: dict[str, Any]) -> None:
 def main() -> None:
     """Start a thread per camera and wait for all."""
     order = json.loads(sys.argv[1])
-    model = YOLO(order["weights"], task="detect")
-    say(versions={name: version(name) for name in ("ultralytics", "onnxruntime", "torch", "opencv-python")})
+    model = YOLO(opened(order), task="detect")
+    say(versions=versions(order))
     threads = [
         threading.Thread(target=watch, args=(camera, url, model, order), daemon=True)
         for camera, url in order["urls"].items()

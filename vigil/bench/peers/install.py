@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PACKAGES = {
-    "ultralytics": ("ultralytics", "onnx", "onnxruntime"),
+    "ultralytics": ("ultralytics", "onnx", "onnxruntime", "openvino"),
     "roboflow": ("inference",),
 }
 """What is installed into each environment, in the newest version that there is."""

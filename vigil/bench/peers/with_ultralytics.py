@@ -1,16 +1,16 @@
 """ultralytics' own loader: one `predict` over a `.streams` file, every frame of the batch in one call.
 
 Its documents lower the rate of streams by `vid_stride`; `stream_buffer` stays off, so that the newest frame
-is looked at; an ONNX export is what they recommend for a CPU.
+is looked at; for a CPU they recommend an export to ONNX, for Intel's to OpenVINO.
 """
 
 import json
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 from ultralytics import YOLO
+from weights import opened, versions
 
 
 def say(**what: object) -> None:
@@ -25,8 +25,8 @@ def main() -> None:
     cameras = list(order["urls"])
     streams = Path(order["folder"], "cameras.streams")
     streams.write_text("\n".join(order["urls"].values()), encoding="utf-8")
-    model = YOLO(order["weights"], task="detect")
-    say(versions={name: version(name) for name in ("ultralytics", "onnxruntime", "torch", "opencv-python")})
+    model = YOLO(opened(order), task="detect")
+    say(versions=versions(order))
     results = model.predict(
         source=str(streams),
         stream=True,
