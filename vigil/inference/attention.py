@@ -80,9 +80,9 @@ class AttentionSettings:
     """how much of the verdict on one whole frame is left after the next,"""
     prior: float = 10.0
     """how many boxes it takes for granted that regions had shown,"""
-    judged_within: float = 0.5
+    judged_within: float = 0.45
     """of a look not longer ago than this, since what is looked at seldom is never where it is expected,"""
-    doubt: float = 0.15
+    doubt: float = 0.11
     """and the share of boxes that they had not from which on whole frames are looked at,"""
     doubtful: float = 15.0
     """for this long."""
@@ -159,7 +159,7 @@ class Attention:
             return _whole("doubt")
         if self._due(now):
             fair = self._memory.parts and now - self._seen_at <= self._settings.judged_within
-            return _whole("due", self._surely_expected(interest) if fair else None)
+            return _whole("due", self._known(interest) if fair else None)
         objects, moving = self._objects(interest, now, placement)
         boxes, scales = self._wanted(interest, objects, moving, placement)
         regions = cover(boxes, scales, self._settings.grid, placement)
@@ -249,10 +249,9 @@ class Attention:
         about = (common > _ABOUT * np.minimum(area, theirs)) & (area < _LARGER * theirs)
         return np.where(about.any(axis=1), np.where(about, self._scales(boxes), 0).max(axis=1), 1.0)
 
-    def _surely_expected(self, interest: Interest) -> Floats:
-        sure = interest.detection >= 0
-        sure[sure] = self._memory.detections.confidence[interest.detection[sure]] >= self._settings.sure
-        return interest.expected[sure]
+    def _known(self, interest: Interest) -> Floats:
+        """Return where regions would be for what the tracker knows of, seen in the last look or not."""
+        return interest.expected[(interest.detection >= 0) | (interest.unseen < self._settings.missed)]
 
     def _judge(self, plan: Plan, found: Detections, now: float) -> None:
         """Plan the next whole frame; they go on for a while if regions showed too little of this one."""

@@ -123,12 +123,12 @@ class InferenceLoop:
     def offer(self, frame: Frame) -> None:
         """Take a camera's newest frame; it is kept only if it is wanted. Called by capture threads."""
         with self._changed:
-            offer = self._schedule.offer(frame, time.monotonic() - frame.late)
-            if offer is Offer.KEPT:
+            may_share = any(self._attentions.in_parts(frame.camera, pool.device) for pool in self._pools)
+            offer = self._schedule.offer(frame, time.monotonic() - frame.late, may_share=may_share)
+            if offer in {Offer.KEPT, Offer.KEPT_INSTEAD}:
                 self._work_arrived()
-        lost = offer in {Offer.OVERWROTE, Offer.NOT_DUE}
-        if lost and (series := self._metrics.camera(frame.camera)) is not None:
-            series.dropped(offer.value)
+        if offer.lost and (series := self._metrics.camera(frame.camera)) is not None:
+            series.dropped(offer.lost)
 
     def has_room(self, camera: str) -> bool:
         """Tell whether no frame of a camera waits, so that the next one takes nobody's place."""

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from vigil.aio.slot import Slot
+from vigil.inference.cost import Cost
+from vigil.inference.entry import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -28,19 +30,10 @@ Shape = tuple[int, int]
 """Model input `(height, width)` in pixels."""
 
 _SMOOTHING = 0.1
-"""Share of the newest value in smoothed ones, at least: a source's frame interval, a model's cost."""
-
-_SILENT, _SILENT_INTERVALS = 2.0, 5.0
-"""A source that sends nothing for so many seconds, and so many of its intervals, asks for nothing."""
-
-_SAME_SIZE = 0.05
-"""Variance of the frames in a batch under which nothing can be said of other sizes."""
+"""Share of the newest value in the smoothed rank."""
 
 _MOST_PACKED = 16
 """Frames that may share an input."""
-
-_SHORTEST = 1e-6
-"""Seconds that an interval or a turn lasts at least: clocks tick, and rates stay finite."""
 
 
 class Offer(Enum):
@@ -49,9 +42,20 @@ class Offer(Enum):
     KEPT = "kept"
     OVERWROTE = "overwritten"
     """Kept, and an older frame that nobody had taken is lost: there is more work than engine."""
+    KEPT_EARLY = "kept_early"
+    """Kept in case that an input has room left."""
     NOT_DUE = "not_due"
+    """It, or an older one that was kept early, is lost."""
+    KEPT_INSTEAD = "kept_instead"
+    """Kept, and an older one that was kept early is lost."""
     UNKNOWN = "unknown"
     """No such camera (any more)."""
+
+    @property
+    def lost(self) -> str:
+        """Why a frame is lost; empty if none is."""
+        instead = Offer.NOT_DUE if self is Offer.KEPT_INSTEAD else self
+        return instead.value if instead in {Offer.OVERWROTE, Offer.NOT_DUE} else ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,113 +107,6 @@ class Demand:
     cost: float
 
 
-@dataclass(slots=True)
-class _Cost:
-    """What a model's turns take, learnt from batches of whatever sizes come: `base + each * frames` seconds.
-
-    Least squares over smoothed moments. An engine that is asked for little takes small batches, which are
-    dear per frame; the fit tells what a full one would take without waiting to see one.
-    """
-
-    frames: float
-    seconds: float
-    squares: float
-    products: float
-    batches: int = 0
-
-    @classmethod
-    def of(cls, frames: int, seconds: float) -> _Cost:
-        """Begin with one batch, which is to be learnt."""
-        return cls(frames, seconds, frames**2, frames * seconds)
-
-    def learn(self, frames: int, seconds: float) -> None:
-        """Take in one more batch: the first ones, which are the slowest by far, are plainly averaged."""
-        self.batches += 1
-        share = max(_SMOOTHING, 1 / self.batches)
-        self.frames += share * (frames - self.frames)
-        self.seconds += share * (seconds - self.seconds)
-        self.squares += share * (frames**2 - self.squares)
-        self.products += share * (frames * seconds - self.products)
-
-    def per_frame(self, together: int) -> float:
-        """Return the seconds of engine per frame when so many are taken together."""
-        mean = self.seconds / self.frames
-        variance = self.squares - self.frames**2
-        if variance < _SAME_SIZE or together <= self.frames:
-            return max(mean, _SHORTEST)
-        each = (self.products - self.frames * self.seconds) / variance
-        each = min(max(each, 0.0), mean)
-        return max(each + (self.seconds - each * self.frames) / together, _SHORTEST)
-
-
-@dataclass(slots=True)
-class _Entry:
-    model: str
-    target: float
-    weight: float
-    floor: float
-    due_at: float
-    last_taken: float
-    slot: Slot[Frame] = field(default_factory=Slot)
-    credit: float = 0.0
-    """By how much its last turn came too late, in weighted seconds: its next one comes sooner."""
-    interval: float | None = None
-    last_arrival: float | None = None
-    alone: bool = True
-    """Whether its latest frame came after a silence: a look at a quiet picture, as likely as not."""
-    allowed: float = math.inf
-    """Turns per second that there is room for."""
-    before: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Due time, last turn and credit before the turn at hand."""
-
-    @property
-    def period(self) -> float:
-        """Seconds from one turn to the next."""
-        return 1 / min(self.target, self.allowed)
-
-    def wants(self, now: float) -> bool:
-        """Whether a frame arriving now is the nearest one to the due time (half a gap either side)."""
-        gap = self.period if self.interval is None else min(self.interval, self.period)
-        return now >= self.due_at - gap / 2
-
-    def arrived(self, now: float) -> None:
-        """Learn the source's own frame interval; the gap that a silence leaves says nothing about it."""
-        self.alone = self.last_arrival is None or self.silent(now)
-        if self.last_arrival is not None and not self.alone:
-            gap = now - self.last_arrival
-            old = gap if self.interval is None else self.interval
-            self.interval = old + _SMOOTHING * (gap - old)
-        self.last_arrival = now
-
-    def delivers(self, now: float) -> float:
-        """How many frames per second its source delivers; none when it is away, silent or looked at once."""
-        if self.interval is None or self.alone or self.silent(now):
-            return 0.0
-        return 1 / max(self.interval, _SHORTEST)
-
-    def silent(self, now: float) -> bool:
-        """Whether the source has stopped sending, by its own measure; one that never sent is not silent."""
-        if self.interval is None or self.last_arrival is None:
-            return False
-        return now - self.last_arrival > max(_SILENT, _SILENT_INTERVALS * self.interval)
-
-    def rank(self, now: float, cost: float) -> float:
-        """How overdue the camera is: weighted seconds since it was last taken, for what a turn costs."""
-        return (now - self.last_taken) * self.weight / cost + self.credit
-
-    def taken(self, now: float, late: float) -> None:
-        """Move the due time on by one period; at most one missed turn is made up for.
-
-        What was captured `late` seconds ago takes the turn of that time.
-        """
-        self.due_at = max(self.due_at + self.period, now - late)
-        self.last_taken = now
-
-    def not_taken(self) -> None:
-        """Be as overdue as before the turn at hand, which came to nothing."""
-        self.due_at, self.last_taken, self.credit = self.before
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Ready:
     """A frame that could be taken now."""
@@ -227,9 +124,9 @@ class Schedule:
     def __init__(self, shape_of: Callable[[str, int, int], Shape]) -> None:
         """`shape_of(model, width, height)` gives a model's input shape for a frame of that size."""
         self._shape_of = shape_of
-        self._costs: dict[str, _Cost] = {}  # by model
-        self._entries: dict[str, _Entry] = {}
-        self._waiting: dict[str, _Entry] = {}  # filled slots of cameras that are not in flight
+        self._costs: dict[str, Cost] = {}  # by model
+        self._entries: dict[str, Entry] = {}
+        self._waiting: dict[str, Entry] = {}  # filled slots of cameras that are not in flight
         self._in_flight: set[str] = set()  # by name: a camera can be removed and added again meanwhile
         self._uploads: deque[Upload] = deque()
         self._usual = 0.0  # smoothed rank at which cameras are taken
@@ -255,7 +152,7 @@ class Schedule:
         """
         entry = self._entries.get(camera)
         if entry is None:
-            self._entries[camera] = _Entry(model, fps, weight, floor, due_at=now, last_taken=now)
+            self._entries[camera] = Entry(model, fps, weight, floor, due_at=now, last_taken=now)
             return
         before = entry.period
         entry.model, entry.target, entry.weight, entry.floor = model, fps, weight, floor
@@ -266,23 +163,32 @@ class Schedule:
         self._entries.pop(camera, None)
         self._waiting.pop(camera, None)
 
-    def offer(self, frame: Frame, now: float) -> Offer:
-        """Put a camera's newest frame where the next free engine finds it, if it is wanted."""
+    def offer(self, frame: Frame, now: float, *, may_share: bool = False) -> Offer:
+        """Put a camera's newest frame where the next free engine finds it, if it is wanted.
+
+        One that `may_share` an input is kept a little before that, for room that others leave.
+        """
         entry = self._entries.get(frame.camera)
         if entry is None:
             return Offer.UNKNOWN
         entry.arrived(now)
-        if not entry.slot.filled and not entry.wants(now):
+        wanted = entry.waits or entry.wants(now)
+        if not wanted and not (may_share and entry.nears(now)):
             return Offer.NOT_DUE
+        was_early, entry.early = entry.early, not wanted
         overwrote = entry.slot.put(frame)
+        if not wanted:
+            return Offer.NOT_DUE if overwrote else Offer.KEPT_EARLY
         if frame.camera not in self._in_flight:
             self._waiting[frame.camera] = entry
-        return Offer.OVERWROTE if overwrote else Offer.KEPT
+        if not overwrote:
+            return Offer.KEPT
+        return Offer.KEPT_INSTEAD if was_early else Offer.OVERWROTE
 
     def has_room(self, camera: str) -> bool:
         """Whether no frame of a camera waits, so that the next one takes nobody's place."""
         entry = self._entries.get(camera)
-        return entry is None or not entry.slot.filled
+        return entry is None or not entry.waits
 
     def model(self, camera: str) -> str | None:
         """Return the name of a camera's model; nothing for a camera that is not scheduled."""
@@ -310,7 +216,8 @@ class Schedule:
         first = ranked[0]
         model, shape = first.model, self._shape(first)
         alike = [ready for ready in ranked if ready.model == model and self._shape(ready) == shape]
-        chosen, packed = _together(alike, limits[model], share)
+        early = [ready for ready in self._early(now, model) if self._shape(ready) == shape]
+        chosen, packed = _together(alike, early, limits[model], share)
         cameras: list[tuple[Frame, float]] = []
         uploads: list[Upload] = []
         for ready in chosen:
@@ -327,11 +234,11 @@ class Schedule:
         """Note that a batch's cameras may be taken again; the engine was busy for so long with its inputs."""
         inputs = len(batch.frames) if inputs is None else inputs
         if seconds is not None and inputs:
-            self._costs.setdefault(batch.model, _Cost.of(inputs, seconds)).learn(inputs, seconds)
+            self._costs.setdefault(batch.model, Cost.of(inputs, seconds)).learn(inputs, seconds)
         for frame in batch.camera_frames:
             self._in_flight.discard(frame.camera)
             entry = self._entries.get(frame.camera)
-            if entry is not None and entry.slot.filled:
+            if entry is not None and entry.waits:
                 self._waiting[frame.camera] = entry
 
     def put_back(self, frame: Frame) -> bool:
@@ -340,6 +247,7 @@ class Schedule:
         if entry is None:
             return False
         entry.not_taken()
+        entry.early = False
         if entry.slot.filled:
             return False
         entry.slot.put(frame)
@@ -395,25 +303,44 @@ class Schedule:
         ready.sort(key=lambda each: -each.rank)
         return ready
 
+    def _early(self, now: float, model: str) -> list[_Ready]:
+        """Return what came before its time, the soonest due first."""
+        early = [
+            (entry.due_at, _Ready(entry.rank(now, 1.0), name, model, frame, None))
+            for name, entry in self._entries.items()
+            if entry.early and entry.model == model and name not in self._in_flight
+            if (frame := entry.slot.peek()) is not None
+        ]
+        return [ready for _, ready in sorted(early, key=itemgetter(0))]
+
     def _shape(self, ready: _Ready) -> Shape:
         return self._shape_of(ready.model, ready.frame.image.width, ready.frame.image.height)
 
     def _take_camera(self, ready: _Ready, now: float) -> float:
-        entry = self._waiting.pop(ready.camera)
+        entry = self._entries[ready.camera]
+        self._waiting.pop(ready.camera, None)
         entry.slot.take()
         entry.before = entry.due_at, entry.last_taken, entry.credit
-        self._usual += _SMOOTHING * (ready.rank - self._usual)
+        if not entry.early:
+            self._usual += _SMOOTHING * (ready.rank - self._usual)
         # Engines take whole frames: what a heavy camera waits past its turn it gets back.
         entry.credit = min(max(ready.rank - self._usual, 0.0), self._usual)
+        entry.early = False
         entry.taken(now, ready.frame.late)
         self._in_flight.add(ready.camera)
         return entry.floor
 
 
 def _together(
-    alike: Sequence[_Ready], limit: int, share: Callable[[Frame], float | None]
+    alike: Sequence[_Ready],
+    early: Sequence[_Ready],
+    limit: int,
+    share: Callable[[Frame], float | None],
 ) -> tuple[Sequence[_Ready], bool]:
-    """Return which of these frames fit into `limit` inputs, the first in any case, and whether any shares."""
+    """Return which of these frames fit into `limit` inputs, the first in any case, and whether any shares.
+
+    Those that are `early` take what room is left in inputs that run anyway.
+    """
     shares = [None if ready.upload else share(ready.frame) for ready in alike]
     if all(each is None for each in shares):
         return alike[:limit], False
@@ -425,4 +352,10 @@ def _together(
             chosen.append(ready)
             used += takes
             packed |= part is not None
+    inputs = math.ceil(used)
+    for ready in early:
+        part = share(ready.frame)
+        if packed and part is not None and len(chosen) < inputs * _MOST_PACKED and used + part <= inputs:
+            chosen.append(ready)
+            used += part
     return chosen, packed

@@ -191,14 +191,20 @@ def test_a_full_picture_is_looked_at_whole() -> None:
     assert plan.why == "full"
 
 
-def surprised(settings: AttentionSettings, every: float) -> tuple[Attention, float]:
-    """Return an attention whose regions showed nothing, and a whole frame a crowd, and when that was."""
+def surprised(
+    settings: AttentionSettings, every: float, unseen: float | None = None
+) -> tuple[Attention, float]:
+    """Return an attention whose regions showed nothing, and a whole frame a crowd, and when that was.
+
+    The crowd was `unseen` for so many seconds; nobody knew of it if that is `None`.
+    """
     attention = started(settings=settings)
     now = 1.0
-    while (plan := attention.plan(interest(), now, AT, SHAPE)).why != "due":
+    crowd = [(float(x), 300.0, x + 60.0, 400.0) for x in range(0, 1200, 100)]
+    known = interest() if unseen is None else interest(*crowd, detection=-1, unseen=unseen)
+    while (plan := attention.plan(known, now, AT, SHAPE)).why != "due":
         attention.took(plan, found(), UNCUT[:0], now)
         now += every
-    crowd = [(float(x), 300.0, x + 60.0, 400.0) for x in range(0, 1200, 100)]
     attention.took(plan, found(*crowd), np.zeros((12, 4), np.bool_), now)
     return attention, now
 
@@ -211,6 +217,13 @@ def test_regions_that_show_too_little_are_given_up() -> None:
     for later in (1.0, settings.doubtful - 0.1):
         assert attention.plan(interest(PARKED), now + later, AT, SHAPE).why == "doubt"
     assert attention.plan(interest(PARKED), now + settings.doubtful + 0.1, AT, SHAPE).regions is not None
+
+
+@pytest.mark.parametrize(("unseen", "overlooked"), [(0.5, False), (1.5, True)])
+def test_what_the_last_look_missed_is_not_overlooked(unseen: float, *, overlooked: bool) -> None:
+    """Regions are where it is expected, as long as it is looked for; confidence comes and goes by itself."""
+    attention, _ = surprised(AttentionSettings(), every=0.2, unseen=unseen)
+    assert (attention.overlooked > 0) is overlooked
 
 
 def test_regions_are_not_judged_by_what_came_long_after_them() -> None:
