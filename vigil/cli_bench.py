@@ -184,6 +184,7 @@ def density(
     as_json: AsJson = False,
 ) -> None:
     """Find how many cameras fit on this machine, and how many fit with the peers."""
+    # Long since every option takes a line to be named and one to be handed on.
     from vigil.bench.compare import Order, compare, pythons_of, to_json  # noqa: PLC0415 -- as in `cli.run`
     from vigil.bench.systems import PEERS, Settings  # noqa: PLC0415 -- as above
 

@@ -15,6 +15,7 @@ import math
 from collections import Counter, deque
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -216,8 +217,7 @@ class Schedule:
         first = ranked[0]
         model, shape = first.model, self._shape(first)
         alike = [ready for ready in ranked if ready.model == model and self._shape(ready) == shape]
-        early = [ready for ready in self._early(now, model) if self._shape(ready) == shape]
-        chosen, packed = _together(alike, early, limits[model], share)
+        chosen, packed = _together(alike, partial(self._early, now, model, shape), limits[model], share)
         cameras: list[tuple[Frame, float]] = []
         uploads: list[Upload] = []
         for ready in chosen:
@@ -303,7 +303,7 @@ class Schedule:
         ready.sort(key=lambda each: -each.rank)
         return ready
 
-    def _early(self, now: float, model: str) -> list[_Ready]:
+    def _early(self, now: float, model: str, shape: Shape) -> list[_Ready]:
         """Return what came before its time, the soonest due first."""
         early = [
             (entry.due_at, _Ready(entry.rank(now, 1.0), name, model, frame, None))
@@ -311,7 +311,7 @@ class Schedule:
             if entry.early and entry.model == model and name not in self._in_flight
             if (frame := entry.slot.peek()) is not None
         ]
-        return [ready for _, ready in sorted(early, key=itemgetter(0))]
+        return [ready for _, ready in sorted(early, key=itemgetter(0)) if self._shape(ready) == shape]
 
     def _shape(self, ready: _Ready) -> Shape:
         return self._shape_of(ready.model, ready.frame.image.width, ready.frame.image.height)
@@ -333,7 +333,7 @@ class Schedule:
 
 def _together(
     alike: Sequence[_Ready],
-    early: Sequence[_Ready],
+    early: Callable[[], Sequence[_Ready]],
     limit: int,
     share: Callable[[Frame], float | None],
 ) -> tuple[Sequence[_Ready], bool]:
@@ -353,9 +353,9 @@ def _together(
             used += takes
             packed |= part is not None
     inputs = math.ceil(used)
-    for ready in early:
+    for ready in early() if packed else ():
         part = share(ready.frame)
-        if packed and part is not None and len(chosen) < inputs * _MOST_PACKED and used + part <= inputs:
+        if part is not None and len(chosen) < inputs * _MOST_PACKED and used + part <= inputs:
             chosen.append(ready)
             used += part
     return chosen, packed
