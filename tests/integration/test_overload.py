@@ -187,7 +187,8 @@ async def test_weights_divide_the_machine(tmp_path: Path) -> None:
         last = (await daemon.get("/metrics")).decode()
     rates = per_second(series(first, "frames_inferred_total"), series(last, "frames_inferred_total"), WATCHED)
     fair = [share * sum(rates) / sum(shares) for share in shares]
-    off = max(abs(rate / own - 1) for rate, own in zip(rates, fair, strict=True))
+    # A window that begins and ends between two turns of a camera has one frame of it more or less.
+    off = max(max(0.0, abs(rate - own) - 1 / WATCHED) / own for rate, own in zip(rates, fair, strict=True))
     print(f"\nweights {shares}: {', '.join(f'{rate:.2f}' for rate in rates)}/s, off by {off:.1%} at most")
     assert value(last, "vigil_saturation_ratio") > 1
-    assert off <= (0.05 if WHOLE else 0.15)
+    assert off <= (0.05 if WHOLE else 0.1)
