@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -224,6 +226,31 @@ def test_that_boxes_agree_is_remembered(tmp_path: Path, monkeypatch: pytest.Monk
         engine = Installed().open("openvino", path, ModelConfig(), "cpu", tmp_path / "cache")
         assert engine.outputs[0].name == DISTANCES
         monkeypatch.setattr("vigil.inference.backends.openvino.agree", lambda *_: pytest.fail("asked again"))
+
+
+def test_signals_come_when_an_engine_is_gone(tmp_path: Path) -> None:
+    """OpenVINO's stack for signals outlives an engine that another thread lets go of."""
+    program = """
+import gc, os, signal, sys, threading
+from pathlib import Path
+from vigil.config.model import ModelConfig
+from vigil.inference.backends import Installed
+
+engines = [Installed().open("openvino", Path(sys.argv[1]), ModelConfig(), "cpu", None)]
+
+def let_go():
+    engines.pop().close()
+    gc.collect()
+
+thread = threading.Thread(target=let_go)
+thread.start()
+thread.join()
+signal.signal(signal.SIGTERM, lambda *_: print("heard"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    path = yolo(tmp_path / "net.onnx")
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "heard"), done.stderr
 
 
 def test_one_image_that_is_the_only_one_keeps_its_size(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,9 +44,20 @@ _KINDS = {"cpu": "CPU", "intel-gpu": "GPU", "intel-npu": "NPU"}
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 
 
+@cache
+def _shared_core() -> Any:
+    """Return the process's one `openvino.Core`, which stays for as long as the process.
+
+    Its plugin for the CPU gives the thread that loads it a stack for signals (OpenVINO 2026.4), and frees it
+    with itself. If another thread lets go of the plugin, the first has a stack that is not there, and the
+    process dies of its next signal, be it SIGTERM or SIGHUP.
+    """
+    return openvino.Core()
+
+
 def devices() -> tuple[str, ...]:
     """Return the kinds of device that OpenVINO finds on this machine."""
-    found = {name.partition(".")[0] for name in openvino.Core().available_devices}
+    found = {name.partition(".")[0] for name in _shared_core().available_devices}
     return tuple(device for device in ("intel-gpu", "intel-npu", "cpu") if _KINDS[device] in found)
 
 
@@ -58,7 +69,7 @@ class OpenVinoEngine:
 
         `device` is a device's name, not `auto`; kernels that devices compile are kept under `cache`.
         """
-        self._core = openvino.Core()
+        self._core = _shared_core()
         self._target = _target(self._core, device)
         self._network = network = _read(self._core, weights)
         inputs = {port.get_any_name(): _shape(port) for port in network.inputs}
