@@ -4,5 +4,5 @@ A script takes its order as one JSON argument (`urls` by camera, `weights`, `hei
 `stride`, `confidence`, `iou`, `folder`, `engine`, and `mode` of Roboflow's pipeline) and prints lines of
 JSON: first `{"versions": {...}}`, then one per result, `{"camera", "time", "count"}`, with `captured` where
 the peer knows when it took the frame. The scripts import nothing of vigil. How fair they are is said in
-docs/reference/performance.md.
+docs/reference/benchmarks.md.
 """
