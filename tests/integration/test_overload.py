@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 WHOLE = bool(os.environ.get("VIGIL_ENDURANCE"))
 CAMERAS, SOURCE_FPS, TARGET = 8, 25, 15
 SETTLING, WATCHED = (15.0, 60.0) if WHOLE else (8.0, 15.0)
+ENOUGH = 15
+"""Frames of each camera before rates are compared: one that a window cuts off must not decide."""
 SHAPE = (384, 640)
 CORES = cores()
 
@@ -180,15 +182,22 @@ async def test_weights_divide_the_machine(tmp_path: Path) -> None:
     clip = next(clip for clip in clips() if clip.name == "walkers").path
     # So many that the largest share is below what its camera sends, on a fast machine too.
     shares = (1, 2, 4) * 6
+    frames: Sequence[float] = (0,)
     async with DaemonProcess("run", "-c", str(config_of(tmp_path, clip, shares))) as daemon:
         await asyncio.sleep(SETTLING)
         first = (await daemon.get("/metrics")).decode()
-        await asyncio.sleep(WATCHED)
-        last = (await daemon.get("/metrics")).decode()
-    rates = per_second(series(first, "frames_inferred_total"), series(last, "frames_inferred_total"), WATCHED)
-    fair = [share * sum(rates) / sum(shares) for share in shares]
-    # A window that begins and ends between two turns of a camera has one frame of it more or less.
-    off = max(max(0.0, abs(rate - own) - 1 / WATCHED) / own for rate, own in zip(rates, fair, strict=True))
-    print(f"\nweights {shares}: {', '.join(f'{rate:.2f}' for rate in rates)}/s, off by {off:.1%} at most")
+        began = time.monotonic()
+        async with asyncio.timeout(20 * WATCHED):
+            while min(frames) < ENOUGH:
+                await asyncio.sleep(WATCHED)
+                last = (await daemon.get("/metrics")).decode()
+                frames = per_second(
+                    series(first, "frames_inferred_total"), series(last, "frames_inferred_total"), 1
+                )
+        seconds = time.monotonic() - began
+    fair = [share * sum(frames) / sum(shares) for share in shares]
+    off = max(abs(count / own - 1) for count, own in zip(frames, fair, strict=True))
+    rates = ", ".join(f"{count / seconds:.2f}" for count in frames)
+    print(f"\nweights {shares}: {rates}/s, off by {off:.1%} at most")
     assert value(last, "vigil_saturation_ratio") > 1
-    assert off <= (0.05 if WHOLE else 0.1)
+    assert off <= (0.05 if WHOLE else 0.15)
