@@ -27,7 +27,7 @@ def test_packing_gains_and_finds_what_whole_frames_find() -> None:
     told = measure_packing(
         detector,
         Case(Path(clip), cameras=8, fps=5, seconds=6),
-        on_canvas=lambda canvas, placed: regions.append((np.isfinite(canvas).all(), len(placed))),
+        on_canvas=lambda canvas, layout: regions.append((np.isfinite(canvas).all(), len(layout.on))),
     )
 
     people = told.likeness.by_class[0]

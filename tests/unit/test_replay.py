@@ -127,7 +127,9 @@ def test_regions_are_looked_at_and_told_in_frame_pixels() -> None:
         assert moment.result is not None
         (given,) = moment.looked.inputs
         assert 0 < given.used < 0.3
-        assert given.bgr.shape == (384, 640, 3)
+        height, width, _ = given.bgr.shape
+        assert given.share == height * width / (384 * 640)
+        assert given.used <= given.share
         here = where(moment.frame.captured_at)
         (box,) = moment.result.detections.xyxy.tolist()
         assert box == pytest.approx(here, abs=3)

@@ -9,7 +9,7 @@ finds no room, or when a camera on it is due again.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +26,7 @@ from vigil.inference.attention import Attention, AttentionSettings
 from vigil.inference.composite import back, paint
 from vigil.inference.letterbox import place
 from vigil.inference.one_by_one import packed_input
-from vigil.inference.packing import Canvas, Placed, Spot
+from vigil.inference.packing import Canvas, Layout, Placed, Spot, fitted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,10 +71,11 @@ class Counts:
     """Whole frames of the first second of a camera, once per connection."""
     unlooked: int = 0
     """Frames that needed no look at all."""
-    canvases: int = 0
+    inputs: float = 0.0
+    """What canvases take, in inputs for whole frames."""
     regions: int = 0
-    cells: float = 0.0
-    """Canvases' worth of cells that were taken."""
+    filled: float = 0.0
+    """What regions take of them."""
     cut: int = 0
     cpu: float = 0.0
     """CPU seconds of deciding, packing and mapping back."""
@@ -92,19 +93,19 @@ class PackingFigures:
     def as_dict(self) -> dict[str, object]:
         """Return the figures for JSON."""
         counts, case = self.counts, self.case
-        looks = counts.canvases + counts.whole
+        looks = counts.inputs + counts.whole
         return {
             "clip": case.path.name,
             "cameras": case.cameras,
             "fps": case.fps,
             "seconds": case.seconds,
-            "camera_frames_per_inference": round(counts.frames / max(looks, 1), 2),
+            "camera_frames_per_inference": round(counts.frames / looks if looks else 0, 2),
             "steady_camera_frames_per_inference": round(
                 (counts.frames - counts.starting) / max(looks - counts.starting, 1), 2
             ),
             "whole_share": round(counts.whole / counts.frames, 3),
             "unlooked_share": round(counts.unlooked / counts.frames, 3),
-            "area_used": round(counts.cells / max(counts.canvases, 1), 3),
+            "area_used": round(counts.filled / counts.inputs if counts.inputs else 0.0, 3),
             "regions_per_frame": round(counts.regions / max(counts.frames - counts.whole, 1), 2),
             "boxes_cut": counts.cut,
             "cpu_ms_per_frame": round(1e3 * counts.cpu / counts.frames, 3),
@@ -118,7 +119,7 @@ def measure_packing(
     case: Case,
     settings: AttentionSettings | None = None,
     tick: Callable[[], None] = lambda: None,
-    on_canvas: Callable[[Float32, Sequence[Placed]], None] = lambda _canvas, _placed: None,
+    on_canvas: Callable[[Float32, Layout], None] = lambda _canvas, _layout: None,
 ) -> PackingFigures:
     """Run a case; `tick` is called ten times per second of it, `on_canvas` with each canvas that is run."""
     return _Run(detector, case, settings or AttentionSettings(), on_canvas).run(tick)
@@ -132,11 +133,11 @@ class Fullest:
         self._letterbox = letterbox
         self._regions = 0
 
-    def take(self, canvas: Float32, placed: Sequence[Placed]) -> None:
+    def take(self, canvas: Float32, layout: Layout) -> None:
         """Look at one more canvas."""
-        if len(placed) > self._regions:
-            given = packed_input(self._letterbox, canvas, placed)
-            self._regions, self.png = len(placed), encode_png(outlined(given.bgr, given.parts))
+        if len(layout.on) > self._regions:
+            given = packed_input(self._letterbox, canvas, layout, layout.shape)
+            self._regions, self.png = len(layout.on), encode_png(outlined(given.bgr, given.parts))
 
 
 @dataclass(slots=True, eq=False)
@@ -159,7 +160,7 @@ class _Run:
         detector: Detector,
         case: Case,
         settings: AttentionSettings,
-        on_canvas: Callable[[Float32, Sequence[Placed]], None],
+        on_canvas: Callable[[Float32, Layout], None],
     ) -> None:
         self._detector, self._case, self._settings, self._on_canvas = detector, case, settings, on_canvas
         self._letterbox = detector.letterbox()
@@ -261,16 +262,18 @@ class _Run:
         """Infer the canvas, and finish the frames that wait for nothing else."""
         if not self._on:
             return
-        on, self._on = self._on, []
-        counts = self._counts
-        counts.canvases += 1
-        counts.cells += self._canvas.used / (self._canvas.width * self._canvas.height)
+        layout, looks = self._layout(), [look for look, _ in self._on]
         self._canvas.clear()
-        self._pixels[:] = _GREY
+        self._on.clear()
+        on = [(looks[each.owner], each) for each in layout.on]
+        counts, whole = self._counts, self._shape[0] * self._shape[1]
+        counts.inputs += layout.pixels / whole
+        counts.filled += layout.filled / whole
+        (pixels,) = self._letterbox.canvases([(1, layout.shape)])
         for look, placed in on:
-            paint(self._pixels[0], look.whole, placed)
-        self._on_canvas(self._pixels[0], [placed for _, placed in on])
-        (found,) = self._detector.detect_inputs(self._pixels, [LOW])
+            paint(pixels[0], look.whole, placed)
+        self._on_canvas(pixels[0], layout)
+        (found,) = self._detector.detect_inputs(pixels, [LOW])
         for look in {id(look): look for look, _ in on}.values():
             start = time.thread_time()
             image = look.frame.image
@@ -320,6 +323,12 @@ class _Run:
         scale = np.array([at.scale_x, at.scale_y] * 2, np.float32)
         found.xyxy[:] = np.clip((found.xyxy - origin) / scale, 0, [image.width, image.height] * 2)
         return found
+
+    def _layout(self) -> Layout:
+        """Return what lies on the canvas as the daemon would have it; owners number the looks."""
+        on = [replace(placed, owner=number) for number, (_, placed) in enumerate(self._on)]
+        layout = Layout(self._shape, on)
+        return fitted(layout, self._cells, self._detector.model.stride) if self._detector.crops else layout
 
     def _new_canvas(self) -> Canvas:
         height, width = self._shape

@@ -22,18 +22,22 @@ class Part:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedInput:
-    """An input of the model with parts of frames on it: `(h, w, 3)` BGR, parts where they lie on it."""
+    """An input of the model with parts of frames on it: `(h, w, 3)` BGR, parts where they lie on it.
+
+    `share` is how much of an input for a whole frame it is.
+    """
 
     bgr: UInt8
     parts: Sequence[Part]
+    share: float = 1.0
 
     @property
     def used(self) -> float:
-        """The share of it that parts take."""
+        """How much of an input for a whole frame parts take."""
         height, width = self.bgr.shape[:2]
         boxes = [part.box for part in self.parts]
         taken = sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
-        return float(taken / (width * height))
+        return float(self.share * taken / (width * height))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -30,11 +30,11 @@ class Cost:
     batches: int = 0
 
     @classmethod
-    def of(cls, frames: int, seconds: float) -> Cost:
+    def of(cls, frames: float, seconds: float) -> Cost:
         """Begin with one batch, which is to be learnt."""
         return cls(frames, seconds, frames**2, frames * seconds)
 
-    def learn(self, frames: int, seconds: float) -> None:
+    def learn(self, frames: float, seconds: float) -> None:
         """Take in one more batch: the first ones, which are the slowest by far, are plainly averaged."""
         self.batches += 1
         share = max(_SMOOTHING, 1 / self.batches)

@@ -65,6 +65,11 @@ class Detector:
         """Whether parts of frames can share an input: not where frames are stretched over all of it."""
         return self._preparation.fit is not Fit.STRETCHED
 
+    @property
+    def crops(self) -> bool:
+        """Whether a smaller input of any size costs less by as much; devices prepare for every size."""
+        return self.engine.fixed_shape is None and self.engine.device == "cpu"
+
     def shape_of(self, width: int, height: int) -> Shape:
         """Return the input shape for frames of that size."""
         if self.engine.fixed_shape is not None:

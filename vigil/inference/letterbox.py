@@ -121,7 +121,7 @@ class Letterbox:
         self._scales = bool((self._factor != 1).any())
         self._shifts = bool(self._offset.any())
         self._canvases: dict[Shape, Float32] = {}
-        self._packed: dict[Shape, Float32] = {}
+        self._packed = np.empty(0, np.float32)
         self._placed: dict[tuple[Shape, int], Placement] = {}
 
     def fill(self, images: Sequence[Image], shape: Shape) -> tuple[Float32, list[Placement]]:
@@ -146,13 +146,20 @@ class Letterbox:
         """Return where `fill` would place an image."""
         return place(image.width, image.height, shape, self._fit)
 
-    def canvases(self, number: int, shape: Shape) -> Float32:
-        """Return `(number, 3, h, w)` inputs of nothing but grey; valid until the next call of that shape."""
-        canvases = self._packed.get(shape)
-        if canvases is None or len(canvases) < number:
-            canvases = self._packed[shape] = np.empty((number, 3, *shape), np.float32)
-        canvases[:number] = self._border
-        return canvases[:number]
+    def canvases(self, wanted: Sequence[tuple[int, Shape]]) -> list[Float32]:
+        """Return `(number, 3, h, w)` inputs of nothing but grey for each number and shape that is wanted.
+
+        They are valid until the next call.
+        """
+        sizes = [number * 3 * height * width for number, (height, width) in wanted]
+        if sum(sizes) > len(self._packed):
+            self._packed = np.empty(sum(sizes), np.float32)
+        canvases, begin = [], 0
+        for size, (number, shape) in zip(sizes, wanted, strict=True):
+            canvases.append(self._packed[begin : begin + size].reshape(number, 3, *shape))
+            canvases[-1][:] = self._border
+            begin += size
+        return canvases
 
     def to_bgr(self, canvas: Float32) -> UInt8:
         """Return an input `(3, h, w)` as an `(h, w, 3)` picture for people."""

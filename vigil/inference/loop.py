@@ -206,7 +206,7 @@ class InferenceLoop:
         return None
 
     def deliver(
-        self, batch: Batch, found: Sequence[Detections | None], seconds: float, inputs: int | None = None
+        self, batch: Batch, found: Sequence[Detections | None], seconds: float, inputs: float | None = None
     ) -> None:
         """Take a batch's boxes, none of frames that are postponed; its `inputs` took so many seconds."""
         seen, postponed = _apart(batch, found)
@@ -248,7 +248,7 @@ class InferenceLoop:
         self,
         batch: Batch,
         seconds: float | None,
-        inputs: int | None = None,
+        inputs: float | None = None,
         postponed: Sequence[Frame] = (),
     ) -> None:
         with self._changed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import TYPE_CHECKING
 
@@ -15,15 +16,14 @@ from vigil.inference.packed import Packing
 from vigil.inference.schedule import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from vigil.core.types import Detections, Float32, Frame
     from vigil.inference.attention import Plan
     from vigil.inference.attentions import Analyst
     from vigil.inference.detector import Detector
-    from vigil.inference.letterbox import Letterbox, Placement
+    from vigil.inference.letterbox import Letterbox
     from vigil.inference.packed import Packed
-    from vigil.inference.packing import Placed
+    from vigil.inference.packing import Layout
+    from vigil.inference.schedule import Shape
     from vigil.metrics import Metrics
 
 
@@ -70,37 +70,35 @@ class Parts:
         packed = self._packing.detect(self._detector, letterbox, batch, 1)
         (found,), (plan,) = packed.found, packed.plans
         assert found is not None  # noqa: S101 -- the first of a batch is never postponed
-        self.looked = _looked(frame, plan, packed, letterbox, letterbox.place(image, shape))
+        self.looked = _looked(frame, plan, packed, letterbox, shape)
         return found
 
 
-def packed_input(letterbox: Letterbox, canvas: Float32, placed: Sequence[Placed]) -> PackedInput:
-    """Return an input `(3, h, w)` with regions on it, as people see it."""
+def packed_input(letterbox: Letterbox, canvas: Float32, layout: Layout, whole: Shape) -> PackedInput:
+    """Return an input `(3, h, w)` with regions on it, as people see it; `whole` is one for a whole frame."""
     parts = [
         Part(
             (each.left, each.top, each.left + each.region.width, each.top + each.region.height),
             each.region.full_scale,
         )
-        for each in placed
+        for each in layout.on
     ]
-    return PackedInput(letterbox.to_bgr(canvas), parts)
+    return PackedInput(letterbox.to_bgr(canvas), parts, layout.pixels / math.prod(whole))
 
 
-def _looked(
-    frame: Frame, plan: Plan | None, packed: Packed, letterbox: Letterbox, placement: Placement
-) -> Looked:
+def _looked(frame: Frame, plan: Plan | None, packed: Packed, letterbox: Letterbox, shape: Shape) -> Looked:
     if plan is None or plan.regions is None:
         return Looked(whole=True, why="unknown" if plan is None else plan.why)
     rows = [(each.left, each.top, each.right, each.bottom) for each in plan.regions]
-    boxes = to_frame(
-        np.array(rows, np.float32).reshape(-1, 4), placement, frame.image.width, frame.image.height
-    )
+    image = frame.image
+    placement = letterbox.place(image, shape)
+    boxes = to_frame(np.array(rows, np.float32).reshape(-1, 4), placement, image.width, image.height)
     parts = [
         Part((left, top, right, bottom), region.full_scale)
         for (left, top, right, bottom), region in zip(boxes.tolist(), plan.regions, strict=True)
     ]
     inputs = [
-        packed_input(letterbox, canvas, placed)
-        for canvas, placed in zip(packed.canvases, packed.placed, strict=True)
+        packed_input(letterbox, canvas, layout, shape)
+        for canvas, layout in zip(packed.canvases, packed.layouts, strict=True)
     ]
     return Looked(whole=False, parts=parts, inputs=inputs)

@@ -6,14 +6,17 @@ camera stays as overdue as it is. An upload never is, since somebody waits for i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vigil.core.types import Detections
 from vigil.inference.composite import back, paint
-from vigil.inference.packing import arrange
+from vigil.inference.packing import arrange, fitted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +27,9 @@ if TYPE_CHECKING:
     from vigil.inference.attentions import Attentions
     from vigil.inference.detector import Detector
     from vigil.inference.letterbox import Letterbox, Placement
-    from vigil.inference.packing import Placed
+    from vigil.inference.packing import Layout
     from vigil.inference.regions import Region
-    from vigil.inference.schedule import Batch
+    from vigil.inference.schedule import Batch, Shape
     from vigil.metrics import Metrics
 
 _NOTHING_CUT = np.empty((0, 4), np.bool_)
@@ -34,17 +37,18 @@ _NOTHING_CUT = np.empty((0, 4), np.bool_)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Packed:
-    """What a batch showed, frame by frame, `None` for those that are postponed; how many inputs that took.
+    """What a batch showed, frame by frame, `None` for those that are postponed.
 
-    `plans` say what of each frame was of interest. `canvases`, each `(3, h, w)`, are the inputs on which
-    parts lie, valid until the next batch of that shape, and `placed` what lies on each.
+    That took as many pixels as `inputs` of the batch's shape have. `plans` say what of each frame was of
+    interest. `canvases`, each `(3, h, w)`, are the inputs on which parts lie, valid until the next batch, and
+    `layouts` what lies on each.
     """
 
     found: Sequence[Detections | None]
-    inputs: int
+    inputs: float
     plans: Sequence[Plan | None] = ()
     canvases: Sequence[Float32] = ()
-    placed: Sequence[Sequence[Placed]] = ()
+    layouts: Sequence[Layout] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -86,17 +90,19 @@ class Packing:
         wholes += uploads
         self._look_at_wholes(detector, letterbox, batch, wholes)
         canvases: Sequence[Float32] = ()
-        placed: Sequence[Sequence[Placed]] = ()
+        layouts: Sequence[Layout] = ()
         if parts and room:
             grid, stride = self._attentions.settings.grid, detector.model.stride
-            regions = [look.regions or () for look in parts]
-            placed, taken = arrange(regions, batch.shape, grid, stride, room)
-            canvases = self._look_at_parts(detector, letterbox, batch, parts[:taken], placed)
+            layouts, taken = arrange([look.regions or () for look in parts], batch.shape, grid, stride, room)
+            if detector.crops:
+                layouts = [fitted(layout, grid, stride) for layout in layouts]
+            canvases = self._look_at_parts(detector, letterbox, batch.shape, parts[:taken], layouts)
         for look in looks:
             if look.plan is not None and look.regions == ():
                 self._done(look, look.plan, Detections.empty(), _NOTHING_CUT)
         found, plans = [look.found for look in looks], [look.plan for look in looks]
-        return Packed(found, len(wholes) + len(placed), plans, canvases, placed)
+        inputs = len(wholes) + sum(layout.pixels for layout in layouts) / math.prod(batch.shape)
+        return Packed(found, inputs, plans, canvases, layouts)
 
     def _look(self, letterbox: Letterbox, batch: Batch, frame: Frame, floor: float) -> _Look:
         placement = letterbox.place(frame.image, batch.shape)
@@ -120,50 +126,64 @@ class Packing:
         self,
         detector: Detector,
         letterbox: Letterbox,
-        batch: Batch,
+        shape: Shape,
         looks: Sequence[_Look],
-        placed: Sequence[Sequence[Placed]],
+        layouts: Sequence[Layout],
     ) -> Sequence[Float32]:
-        """Look at these frames on canvases, and return those."""
-        pixels = letterbox.canvases(len(placed), batch.shape)
+        """Look at these frames, whose whole inputs have that shape, on canvases, and return those."""
+        batches = [list(alike) for _, alike in groupby(layouts, key=attrgetter("shape"))]
+        tensors = letterbox.canvases([(len(alike), alike[0].shape) for alike in batches])
+        canvases = [canvas for tensor in tensors for canvas in tensor]
         for owner, look in enumerate(looks):
-            whole, _ = letterbox.fill([look.frame.image], batch.shape)
-            for canvas, on in zip(pixels, placed, strict=True):
-                for each in on:
+            whole, _ = letterbox.fill([look.frame.image], shape)
+            for canvas, layout in zip(canvases, layouts, strict=True):
+                for each in layout.on:
                     if each.owner == owner:
                         paint(canvas, whole[0], each)
-        floors = [min(looks[each.owner].floor for each in on) for on in placed]
-        step = detector.batch_limit
         found = [
             detections
-            for first in range(0, len(placed), step)
-            for detections in detector.detect_inputs(
-                pixels[first : first + step], floors[first : first + step]
-            )
+            for tensor, alike in zip(tensors, batches, strict=True)
+            for detections in _detect(detector, tensor, [_floor(looks, layout) for layout in alike])
         ]
         self._metrics.canvases(
-            [sum(each.region.area for each in on) / (batch.shape[0] * batch.shape[1]) for on in placed]
+            [layout.pixels / math.prod(shape) for layout in layouts],
+            [layout.filled / math.prod(shape) for layout in layouts],
         )
         for owner, look in enumerate(looks):
             image = look.frame.image
             shown = [
                 back(
                     detections,
-                    [each for each in on if each.owner == owner],
+                    [each for each in layout.on if each.owner == owner],
                     look.placement,
                     image.width,
                     image.height,
                 )
-                for detections, on in zip(found, placed, strict=True)
+                for detections, layout in zip(found, layouts, strict=True)
             ]
             assert look.plan is not None  # noqa: S101 -- it has regions
             self._done(look, look.plan, *_together(shown))
-        return list(pixels)
+        return canvases
 
     def _done(self, look: _Look, plan: Plan, found: Detections, cut: Bools) -> None:
         look.found = self._attentions.done(look.frame, plan, found, cut)
         how = "whole" if plan.regions is None else "parts" if plan.regions else "unlooked"
         self._metrics.packed(how, int(np.count_nonzero(cut.any(axis=1))))
+
+
+def _floor(looks: Sequence[_Look], layout: Layout) -> float:
+    """Return the lowest confidence that a camera on a canvas asks for."""
+    return min(looks[each.owner].floor for each in layout.on)
+
+
+def _detect(detector: Detector, canvases: Float32, floors: Sequence[float]) -> list[Detections]:
+    """Return what is found on canvases `(n, 3, h, w)`, as many at once as the detector takes."""
+    step = detector.batch_limit
+    return [
+        detections
+        for first in range(0, len(canvases), step)
+        for detections in detector.detect_inputs(canvases[first : first + step], floors[first : first + step])
+    ]
 
 
 def _together(shown: Sequence[tuple[Detections, Bools]]) -> tuple[Detections, Bools]:

@@ -7,7 +7,9 @@ the whole frame, whereas a shift of half a stride alone changes one box in thirt
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
     from vigil.inference.regions import Region
     from vigil.inference.schedule import Shape
+
+_NARROWER = (0.75, 0.5)
+"""Shares of a canvas' width that are tried for what may need less of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +96,27 @@ class Placed:
     owner: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A canvas' size, and the regions that lie on it."""
+
+    shape: Shape
+    on: Sequence[Placed]
+
+    @property
+    def pixels(self) -> int:
+        """All of them."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def filled(self) -> int:
+        """Pixels that regions take."""
+        return sum(each.region.area for each in self.on)
+
+
 def arrange(
     frames: Sequence[Sequence[Region]], shape: Shape, grid: int, stride: int, most: int = 1
-) -> tuple[list[list[Placed]], int]:
+) -> tuple[list[Layout], int]:
     """Return canvases of `shape` with the regions of frames, and how many of the frames, in their order.
 
     As many frames are taken, the first ones, as find room with all of their regions on `most` canvases; the
@@ -106,33 +129,51 @@ def arrange(
             break
         taken += 1
     while True:
-        placed = _placed(frames[:taken], shape, grid, stride, most if taken > 1 else len(frames[0]))
-        if placed is not None:
-            return placed, taken
+        owned = [(region, owner) for owner, each in enumerate(frames[:taken]) for region in each]
+        layouts = _laid(owned, shape, grid, stride, most if taken > 1 else len(owned))
+        if layouts is not None:
+            return layouts, taken
         taken -= 1
 
 
-def _placed(
-    frames: Sequence[Sequence[Region]], shape: Shape, grid: int, stride: int, most: int
-) -> list[list[Placed]] | None:
-    """Return canvases, `most` at most, that hold all regions of these frames, the tallest first."""
-    regions = [(region, owner) for owner, each in enumerate(frames) for region in each]
-    regions.sort(key=lambda each: (-each[0].height, -each[0].width))
+def fitted(layout: Layout, grid: int, stride: int) -> Layout:
+    """Return the same regions on the smallest canvas found for them, its sides multiples of `stride`."""
+    best = _cropped(layout, stride)
+    regions = [(each.region, each.owner) for each in layout.on]
+    for share in _NARROWER:
+        width = int(share * layout.shape[1]) // stride * stride
+        if 0 < width < best.shape[1] and (
+            narrower := _laid(regions, (layout.shape[0], width), grid, stride, 1)
+        ):
+            best = min(best, _cropped(narrower[0], stride), key=attrgetter("pixels"))
+    return best
+
+
+def _cropped(layout: Layout, stride: int) -> Layout:
+    """Return a canvas without the rows below and the columns beside all regions."""
+    bottom = max(each.top + each.region.height for each in layout.on)
+    right = max(each.left + each.region.width for each in layout.on)
+    return Layout((math.ceil(bottom / stride) * stride, math.ceil(right / stride) * stride), layout.on)
+
+
+def _laid(
+    regions: Sequence[tuple[Region, int]], shape: Shape, grid: int, stride: int, most: int
+) -> list[Layout] | None:
+    """Return canvases, `most` at most, that hold all of these regions, the tallest placed first."""
     canvases: list[Canvas] = []
     placed: list[list[Placed]] = []
-    for region, owner in regions:
+    for region, owner in sorted(regions, key=lambda each: (-each[0].height, -each[0].width)):
         width, height = region.width // grid, region.height // grid
         origin = Spot(region.left // grid, region.top // grid) if region.full_scale else None
         for canvas, on in zip(canvases, placed, strict=True):  # noqa: B007 -- the one with room
             if (spot := canvas.place(width, height, origin)) is not None:
                 break
         else:
-            if len(canvases) == most:
-                return None
             canvas, on = Canvas(shape[1] // grid, shape[0] // grid, max(1, stride // grid)), []
+            spot = canvas.place(width, height, origin) if len(canvases) < most else None
             canvases.append(canvas)
             placed.append(on)
-            spot = canvas.place(width, height, origin)
-            assert spot is not None  # noqa: S101 -- a region is a part of an input, and this one is empty
+        if spot is None:
+            return None
         on.append(Placed(region, spot.left * grid, spot.top * grid, owner))
-    return placed
+    return [Layout(shape, on) for on in placed]

@@ -66,7 +66,7 @@ class Work(Protocol):
         """Wait for work; returns nothing once `stop` is set and the pool was woken."""
 
     def deliver(
-        self, batch: Batch, found: Sequence[Detections | None], seconds: float, inputs: int | None = None
+        self, batch: Batch, found: Sequence[Detections | None], seconds: float, inputs: float | None = None
     ) -> None:
         """Take a batch's boxes, none of frames that are postponed; its `inputs` took so many seconds."""
 

@@ -230,7 +230,7 @@ class Schedule:
         floors = [floor for _, floor in cameras] + [upload.floor for upload in uploads]
         return Batch(model, shape, tuple(frames), tuple(floors), tuple(uploads), packed)
 
-    def done(self, batch: Batch, seconds: float | None = None, inputs: int | None = None) -> None:
+    def done(self, batch: Batch, seconds: float | None = None, inputs: float | None = None) -> None:
         """Note that a batch's cameras may be taken again; the engine was busy for so long with its inputs."""
         inputs = len(batch.frames) if inputs is None else inputs
         if seconds is not None and inputs:

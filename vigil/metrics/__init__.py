@@ -162,7 +162,8 @@ class Metrics:
             "how",
         )
         self.canvases_run = self._counter("canvases", "Inputs made of parts of several frames.")
-        self.canvas_area = self._counter("canvas_area", "How much of these was filled, in canvases.")
+        self.canvas_size = self._counter("canvas_size", "How large canvases were, in whole inputs.")
+        self.canvas_area = self._counter("canvas_area", "How much of canvases was filled, in whole inputs.")
         self.boxes_cut = self._counter("packed_boxes_cut", "Boxes that the edge of a part has cut.")
         for how in ("whole", "parts", "unlooked"):
             self.packed_frames.labels(how)
@@ -239,9 +240,10 @@ class Metrics:
         self.packed_frames.labels(how).inc()
         self.boxes_cut.inc(cut)
 
-    def canvases(self, filled: Sequence[float]) -> None:
-        """Count canvases; `filled` is the share of each that was."""
-        self.canvases_run.inc(len(filled))
+    def canvases(self, sizes: Sequence[float], filled: Sequence[float]) -> None:
+        """Count canvases: how large each is and how much of it is filled, in whole inputs."""
+        self.canvases_run.inc(len(sizes))
+        self.canvas_size.inc(sum(sizes))
         self.canvas_area.inc(sum(filled))
 
     def render(self) -> bytes:

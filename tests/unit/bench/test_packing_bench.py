@@ -15,7 +15,7 @@ from vigil.bench.finer import Finer
 from vigil.bench.packing import Fullest
 from vigil.core.types import Detections, Frame
 from vigil.errors import CannotStartError
-from vigil.inference.packing import Placed
+from vigil.inference.packing import Layout, Placed
 from vigil.inference.regions import Region
 from vigil.video.photo import ArrayImage
 
@@ -106,7 +106,7 @@ def test_the_fullest_canvas_is_kept_as_a_png() -> None:
         (0.75, [Placed(whole, 8, 8)]),
     ):
         canvas = np.full((3, 64, 96), value, np.float32)
-        fullest.take(canvas, placed)
+        fullest.take(canvas, Layout((64, 96), placed))
         assert (canvas == value).all()
     picture = cv2.imdecode(np.frombuffer(fullest.png, np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from tests.support.fakes import FakeEngine
 from tests.support.serving import detector
@@ -21,10 +22,9 @@ from vigil.video.photo import ArrayImage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import pytest
-
     from vigil.core.interest import Rows
     from vigil.core.types import Float32
+    from vigil.inference.schedule import Shape
 
     Box = tuple[int, int, int, int]
 
@@ -37,8 +37,9 @@ DEVICE = "cpu"
 class Engine(FakeEngine):
     """Counts its inputs."""
 
-    def __init__(self) -> None:
-        super().__init__(white)
+    def __init__(self, device: str = DEVICE, fixed_shape: Shape | None = None) -> None:
+        super().__init__(white, fixed_shape=fixed_shape)
+        self.device = device
         self.inputs = 0
 
     def run(self, batch: Float32) -> list[Float32]:
@@ -75,8 +76,8 @@ class Analyst:
 class Lab:
     """Cameras with white rectangles in their pictures, looked at in parts."""
 
-    def __init__(self, cameras: Mapping[str, list[Box]]) -> None:
-        self.engine = Engine()
+    def __init__(self, cameras: Mapping[str, list[Box]], engine: Engine | None = None) -> None:
+        self.engine = engine or Engine()
         self.analyst = Analyst(cameras)
         self.attentions = Attentions(self.analyst)
         self.metrics = Metrics()
@@ -131,14 +132,44 @@ def test_parts_of_several_cameras_share_an_input() -> None:
     lab = Lab(THREE)
     lab.begin()
     packed = lab.look(1.1)
-    assert packed.inputs == lab.engine.inputs == 1
+    assert lab.engine.inputs == 1
     assert all(near(found, THREE[camera]) for camera, found in zip(THREE, packed.found, strict=True))
     assert lab.value("packed_frames_total", how="parts") == 2
     assert lab.value("packed_frames_total", how="unlooked") == 1
     assert lab.value("canvases_total") == 1
     filled = lab.value("canvas_area_total")
     assert filled is not None
-    assert 0 < filled < 1
+    assert 0 < filled < packed.inputs < 0.5
+    assert lab.value("canvas_size_total") == packed.inputs
+
+
+def test_canvases_are_no_larger_than_what_lies_on_them() -> None:
+    """What each is, is what it costs; each keeps its own pixels until the next batch."""
+    crowded = [(x, y, x + 100, y + 200) for x in range(20, 1200, 260) for y in (40, 400)]
+    lab = Lab({"b": THREE["b"], "a": crowded})
+    lab.begin()
+    packed = lab.look(1.1, limit=2)
+    height, width = packed.layouts[0].shape
+    assert lab.engine.batches[-1] == (1, 3, height, width)
+    assert height * width < SHAPE[0] * SHAPE[1]
+    assert near(packed.found[0], THREE["b"])
+    assert near(packed.found[1], crowded)
+    for canvas, layout in zip(packed.canvases, packed.layouts, strict=True):
+        assert canvas.shape == (3, *layout.shape)
+        for each in layout.on:
+            part = canvas[:, each.top :, each.left :][:, : each.region.height, : each.region.width]
+            assert part.max() > 0.9
+
+
+@pytest.mark.parametrize("engine", [Engine("cuda:0"), Engine(fixed_shape=SHAPE)], ids=["device", "fixed"])
+def test_an_engine_of_few_shapes_has_canvases_of_one(engine: Engine) -> None:
+    """A device prepares for each shape, and some weights take one only: canvases are as large as frames."""
+    lab = Lab(THREE, engine)
+    lab.begin()
+    packed = lab.look(1.1)
+    assert packed.inputs == engine.inputs == 1
+    assert engine.batches[-1] == (1, 3, *SHAPE)
+    assert all(near(found, THREE[camera]) for camera, found in zip(THREE, packed.found, strict=True))
 
 
 def test_at_first_all_is_looked_at() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vigil.inference.packing import Canvas, Spot, arrange
+from vigil.inference.packing import Canvas, Layout, Spot, arrange, fitted
 from vigil.inference.regions import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _WIDTH, _HEIGHT, _PERIOD = 80, 48, 4
 
@@ -87,22 +92,61 @@ def regions(draw: st.DrawFn) -> Region:
     return Region(left, top, right, bottom, width, height)
 
 
-@given(st.lists(st.lists(regions(), min_size=1, max_size=6), min_size=1, max_size=6), st.integers(1, 3))
+_frames = st.lists(st.lists(regions(), min_size=1, max_size=6), min_size=1, max_size=6)
+
+
+def check_places(layout: Layout) -> None:
+    """Assert that regions lie within their canvas, none upon another, each at its phase."""
+    free = np.ones(layout.shape, np.bool_)
+    for each in layout.on:
+        spot = free[each.top : each.top + each.region.height, each.left : each.left + each.region.width]
+        assert spot.shape == (each.region.height, each.region.width)
+        assert spot.all()
+        spot[:] = False
+        if each.region.full_scale:
+            assert (each.left - each.region.left) % _STRIDE == 0
+            assert (each.top - each.region.top) % _STRIDE == 0
+
+
+def owned(layouts: Sequence[Layout]) -> list[tuple[int, Region]]:
+    """Return the regions of canvases with their owners."""
+    return sorted((each.owner, each.region) for layout in layouts for each in layout.on)
+
+
+@given(_frames, st.integers(1, 3))
 def test_regions_are_placed_once_or_their_frame_is_postponed(frames: list[list[Region]], most: int) -> None:
     """The first frames have each region in one place of a canvas, none upon another; the others have none."""
-    canvases, taken = arrange(frames, _SHAPE, _GRID, _STRIDE, most)
+    layouts, taken = arrange(frames, _SHAPE, _GRID, _STRIDE, most)
     assert taken >= 1
-    assert len(canvases) <= most or taken == 1
-    placed = [each for on in canvases for each in on]
+    assert len(layouts) <= most or taken == 1
     wanted = sorted((owner, region) for owner, each in enumerate(frames[:taken]) for region in each)
-    assert sorted((each.owner, each.region) for each in placed) == wanted
-    for on in canvases:
-        free = np.ones(_SHAPE, np.bool_)
-        for each in on:
-            spot = free[each.top : each.top + each.region.height, each.left : each.left + each.region.width]
-            assert spot.shape == (each.region.height, each.region.width)
-            assert spot.all()
-            spot[:] = False
-            if each.region.full_scale:
-                assert (each.left - each.region.left) % _STRIDE == 0
-                assert (each.top - each.region.top) % _STRIDE == 0
+    assert owned(layouts) == wanted
+    for layout in layouts:
+        assert layout.shape == _SHAPE
+        check_places(layout)
+
+
+@given(_frames)
+def test_a_canvas_is_made_smaller_with_all_that_lies_on_it(frames: list[list[Region]]) -> None:
+    """Its sides are multiples of the stride within what they were, and at both ends lies a region."""
+    layouts, _ = arrange(frames, _SHAPE, _GRID, _STRIDE)
+    for layout in layouts:
+        smaller = fitted(layout, _GRID, _STRIDE)
+        assert owned([smaller]) == owned([layout])
+        assert smaller.filled == layout.filled
+        check_places(smaller)
+        height, width = smaller.shape
+        assert (height % _STRIDE, width % _STRIDE) == (0, 0)
+        assert height <= _SHAPE[0]
+        assert width <= _SHAPE[1]
+        assert max(each.top + each.region.height for each in smaller.on) > height - _STRIDE
+        assert max(each.left + each.region.width for each in smaller.on) > width - _STRIDE
+
+
+def test_a_narrower_canvas_is_taken_where_it_is_smaller() -> None:
+    """Five regions that lie in a row of four and one below lie in two rows of a narrower canvas instead."""
+    tall = Region(0, 0, 64, 96, 64, 96)
+    (layout,), _ = arrange([[tall] * 6], _SHAPE, _GRID, _STRIDE)
+    assert fitted(layout, _GRID, _STRIDE).shape == (192, 192)
+    (layout,), _ = arrange([[tall]], _SHAPE, _GRID, _STRIDE)
+    assert fitted(layout, _GRID, _STRIDE).shape == (96, 64)
