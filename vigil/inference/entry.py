@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vigil.aio.slot import Slot
-from vigil.inference.cost import SHORTEST
 
 if TYPE_CHECKING:
     from vigil.core.types import Frame
 
 _SMOOTHING = 0.1
-"""Share of the newest gap in a source's frame interval."""
+"""Share of the newest gap in a source's frame interval, and of the newest wait for its frames."""
 
 _EARLY = 0.5
 """Share of a period before its due time from which on a frame may take room that is left in an input."""
@@ -41,6 +40,10 @@ class Entry:
     last_arrival: float | None = None
     alone: bool = True
     """Whether its latest frame came after a silence: a look at a quiet picture, as likely as not."""
+    promptly_due: float = -math.inf
+    """When it would be due if an engine were always free,"""
+    slip: float | None = None
+    """and for how long its source has it wait for a frame then, beyond a whole period; a mean."""
     allowed: float = math.inf
     """Turns per second that there is room for."""
     before: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -53,8 +56,10 @@ class Entry:
 
     def wants(self, now: float) -> bool:
         """Whether a frame arriving now is the nearest one to the due time (half a gap either side)."""
-        gap = self.period if self.interval is None else min(self.interval, self.period)
-        return now >= self.due_at - gap / 2
+        return now >= self.due_at - self._gap(self.period) / 2
+
+    def _gap(self, period: float) -> float:
+        return period if self.interval is None else min(self.interval, period)
 
     def nears(self, now: float) -> bool:
         """Whether the due time is near enough for a frame to be looked at where that costs nothing."""
@@ -73,12 +78,29 @@ class Entry:
             old = gap if self.interval is None else self.interval
             self.interval = old + _SMOOTHING * (gap - old)
         self.last_arrival = now
+        self._learn_slip(now)
 
-    def delivers(self, now: float) -> float:
-        """How many frames per second its source delivers; none when it is away, silent or looked at once."""
-        if self.interval is None or self.alone or self.silent(now):
+    def asks(self, now: float) -> float:
+        """How many turns per second it would have of an engine that is always free.
+
+        That is its target, or less where its source has no frame for them: a slow one, or one that stutters.
+        None when it is away, silent or looked at once.
+        """
+        if self.interval is None or self.slip is None or self.alone or self.silent(now):
             return 0.0
-        return 1 / max(self.interval, SHORTEST)
+        return 1 / (1 / self.target + self.slip)
+
+    def _learn_slip(self, now: float) -> None:
+        """Give an arriving frame the turn that it would have of a free engine, by the rule of real ones."""
+        period = 1 / self.target
+        if now < self.promptly_due - self._gap(period) / 2:
+            return
+        due = self.promptly_due + period
+        if not self.alone:
+            slip = max(now - due, 0.0)
+            old = slip if self.slip is None else self.slip
+            self.slip = old + _SMOOTHING * (slip - old)
+        self.promptly_due = max(due, now)
 
     def silent(self, now: float) -> bool:
         """Whether the source has stopped sending, by its own measure; one that never sent is not silent."""

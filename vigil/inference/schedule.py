@@ -100,7 +100,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a camera asks of the engines: `fps` of what its source delivers, seconds of engine per turn."""
+    """What a camera asks of the engines: turns per second, and seconds of engine for each."""
 
     camera: str
     fps: float
@@ -266,7 +266,7 @@ class Schedule:
             if model in self._costs
         }
         return [
-            Demand(name, min(entry.target, entry.delivers(now)), entry.weight, costs[entry.model])
+            Demand(name, entry.asks(now), entry.weight, costs[entry.model])
             for name, entry in wanting
             if entry.model in costs
         ]

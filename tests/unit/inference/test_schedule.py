@@ -374,6 +374,25 @@ def test_source_that_was_away_asks_for_what_it_delivers(schedule: Schedule) -> N
     assert demand.fps == pytest.approx(5)
 
 
+def test_camera_that_stutters_asks_for_the_turns_that_it_can_have(schedule: Schedule) -> None:
+    """Of frames that come all at once every second two are looked at, not five, be engines free or not."""
+    schedule.add("a", model=MAIN_MODEL, fps=5, weight=1, floor=0.25, now=0.0)
+    turns = 0
+    for second in range(60):
+        for number in range(25):
+            now = second + number / 1000
+            if schedule.offer(frame("a"), now) is Offer.KEPT:
+                schedule.done(took(schedule, now), 0.02)
+                turns += 1
+    assert turns / 60 == pytest.approx(2, rel=0.1)
+    free, _ = schedule.demands({MAIN_MODEL: 1}, 59.1)
+    assert free.fps == pytest.approx(2, rel=0.1)
+    for number in range(60 * 25):
+        schedule.offer(frame("a"), 60 + number // 25 + number % 25 / 1000)
+    busy, _ = schedule.demands({MAIN_MODEL: 1}, 119.1)
+    assert busy.fps == pytest.approx(free.fps, rel=0.01)
+
+
 def test_a_look_at_a_quiet_picture_is_no_demand(schedule: Schedule) -> None:
     """A camera that is looked at once in ten seconds asks for nothing; from its second frame on it does."""
     schedule.add("a", model=MAIN_MODEL, fps=5, weight=1, floor=0.25, now=0.0)
