@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
     from vigil.inference.regions import Region
     from vigil.inference.schedule import Shape
 
-_NARROWER = (0.75, 0.5)
-"""Shares of a canvas' width that are tried for what may need less of it."""
+_NARROWER = (0.9, 0.8, 0.7, 0.6, 0.5)
+"""Shares of the width of a canvas that are tried for a smaller one; they take a tenth off its area."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +141,10 @@ def fitted(layout: Layout, grid: int, stride: int) -> Layout:
     regions = [(each.region, each.owner) for each in layout.on]
     for share in _NARROWER:
         width = int(share * layout.shape[1]) // stride * stride
-        if 0 < width < best.shape[1] and (
-            narrower := _laid(regions, (layout.shape[0], width), grid, stride, 1)
-        ):
-            best = min(best, _cropped(narrower[0], stride), key=attrgetter("pixels"))
+        if 0 < width < best.shape[1]:
+            height = min(layout.shape[0], (best.pixels - 1) // width // stride * stride)  # a smaller one only
+            if smaller := _laid(regions, (height, width), grid, stride, 1):
+                best = _cropped(smaller[0], stride)
     return best
 
 
