@@ -24,11 +24,11 @@ from vigil.analytics.tracker import Tracker
 from vigil.bench.motion import measure_motion
 from vigil.bench.publishing import publishing
 from vigil.bench.tracking import measure_tracker
-from vigil.bench.walkers import CLASSES, HEIGHT, SHAPE, WIDTH, Answers, Output, Picture
+from vigil.bench.walkers import CLASSES, HEIGHT, SHAPE, WIDTH, Answers, Distances, Picture
 from vigil.config.analytics import LineConfig, TrackingConfig, ZoneConfig
 from vigil.config.model import DetectConfig
 from vigil.core.types import MAIN_MODEL, Frame, Model
-from vigil.inference.heads import RawHead
+from vigil.inference.heads import DistanceHead
 from vigil.inference.letterbox import place, to_frame
 from vigil.inference.schedule import Schedule
 from vigil.metrics import Metrics
@@ -122,14 +122,14 @@ class _Bench:
 
     def __init__(self, cameras: int, objects: int, watch: _Stopwatch) -> None:
         self._watch = watch
-        self._head = RawHead(0.7)
+        self._head = DistanceHead(0.7)  # what YOLOs have on a CPU
         self._floors = np.array([0.1], np.float32)
         self._schedule = Schedule(lambda _model, _width, _height: SHAPE)
         self._placement = place(WIDTH, HEIGHT, SHAPE)
         self._tracker = Tracker()
         self._picture = Picture()
         self._names = [f"camera_{number}" for number in range(cameras)]
-        output = Output()
+        output = Distances()
         self._answers = [Answers(objects, seed, output) for seed in range(cameras)]
         self._metrics = Metrics()
         self._pipelines = {name: _pipeline(name, self._metrics) for name in self._names}

@@ -328,7 +328,10 @@ class _Run:
         """Return what lies on the canvas as the daemon would have it; owners number the looks."""
         on = [replace(placed, owner=number) for number, (_, placed) in enumerate(self._on)]
         layout = Layout(self._shape, on)
-        return fitted(layout, self._cells, self._detector.model.stride) if self._detector.crops else layout
+        detector = self._detector
+        if not detector.crops:
+            return layout
+        return fitted(layout, self._cells, detector.model.stride, detector.least_pixels)
 
     def _new_canvas(self) -> Canvas:
         height, width = self._shape

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from vigil.inference.heads import BINS, BOX, STRIDES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,6 +18,8 @@ SHAPE, CLASSES = (384, 640), 80
 WIDTH, HEIGHT = 1920, 1080
 """Of the picture, in pixels."""
 _ANCHORS = 5040
+_FINEST = STRIDES[0]
+_NEXT_TO_NOTHING = 1e-6
 _GRAIN = 8
 """Pixels of the picture's texture, which makes it as sharp as pictures of people are."""
 
@@ -65,13 +69,43 @@ class Output:
         return self._now
 
 
+class Distances:
+    """The same of a network that ends before its boxes, `(1, 64 + classes, anchors)`: see `DistanceHead`."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        rows = BOX * BINS
+        self._noise = np.zeros((1, rows + CLASSES, _ANCHORS), np.float32)
+        self._noise[0, :rows] = rng.normal(0, 1, (rows, _ANCHORS))
+        self._noise[0, rows:] = _logit(rng.uniform(0.0001, 0.02, (CLASSES, _ANCHORS)))
+        self._now = self._noise.copy()
+        self._anchors: NDArray[np.intp] = np.empty(0, np.intp)
+
+    def answer(self, _anchors: NDArray[np.intp], columns: Float32) -> Float32:
+        """Return an answer with these columns, each at the anchor in the middle of its box."""
+        centre, half = columns[:, :2], columns[:, 2:4] / 2
+        cell = np.minimum(centre // _FINEST, [SHAPE[1] // _FINEST - 1, SHAPE[0] // _FINEST - 1])
+        off = (cell + 0.5) * _FINEST - centre
+        strides = np.clip(np.concatenate([half + off, half - off], axis=1) / _FINEST, 0, BINS - 1.01)
+        share = np.maximum(1 - np.abs(strides[:, :, None] - np.arange(BINS)), _NEXT_TO_NOTHING)
+        self._now[0, :, self._anchors] = self._noise[0, :, self._anchors]
+        self._anchors = (cell[:, 1] * (SHAPE[1] // _FINEST) + cell[:, 0]).astype(np.intp)
+        self._now[0, : BOX * BINS, self._anchors] = np.log(share).reshape(len(columns), -1)
+        self._now[0, BOX * BINS :, self._anchors] = _logit(columns[:, 4:])
+        return self._now
+
+
+def _logit(score: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(np.log(score / (1 - score)))
+
+
 class Answers:
     """What an engine answers to a camera that sees people walk."""
 
-    def __init__(self, objects: int, seed: int, output: Output) -> None:
+    def __init__(self, objects: int, seed: int, output: Output | Distances) -> None:
         rng = np.random.default_rng(seed)
         self._output = output
-        self._columns = rng.uniform(0, 0.02, (objects, 4 + CLASSES)).astype(np.float32)
+        self._columns = rng.uniform(0.0001, 0.02, (objects, 4 + CLASSES)).astype(np.float32)
         self._anchors = rng.choice(_ANCHORS, objects, replace=False)
         self._start = rng.uniform(0, (SHAPE[1], SHAPE[0]), (objects, 2))
         self._velocity = rng.normal(0, 12, (objects, 2))

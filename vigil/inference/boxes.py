@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,17 +30,17 @@ Indices: TypeAlias = "NDArray[np.integer[Any]]"
 
 
 class Scratch(threading.local):
-    """Memory of a head that each worker's thread uses again for every batch of the same shape."""
+    """Memory of a head that each worker's thread uses again for every batch, whatever its shape."""
 
     def __init__(self) -> None:
-        self._flags: dict[tuple[int, ...], NDArray[np.bool_]] = {}
+        self._flags: dict[int, NDArray[np.bool_]] = {}
 
     def flags(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-        """Return an array that nobody else writes to until this thread asks again."""
-        found = self._flags.get(shape)
-        if found is None:
-            found = self._flags[shape] = np.empty(shape, np.bool_)
-        return found
+        """Return an array that nobody else writes to until this thread asks for one of as many axes."""
+        size, kept = math.prod(shape), self._flags.get(len(shape))
+        if kept is None or len(kept) < size:
+            kept = self._flags[len(shape)] = np.empty(size, np.bool_)
+        return kept[:size].reshape(shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,11 +5,14 @@ Loaded once per process and shared by all workers; each worker has a `Letterbox`
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vigil.core.types import Model
+from vigil.inference.boxes import MAX_DETECTIONS
+from vigil.inference.heads import CELLS_PER_PIXEL, NmsFreeHead
 from vigil.inference.labels import class_names, read_labels
 from vigil.inference.letterbox import Fit, Letterbox, input_shape, to_frame
 from vigil.inference.on_device import OnDevice
@@ -69,6 +72,14 @@ class Detector:
     def crops(self) -> bool:
         """Whether a smaller input of any size costs less by as much; devices prepare for every size."""
         return self.engine.fixed_shape is None and self.engine.device == "cpu"
+
+    @property
+    def least_pixels(self) -> int:
+        """Fewest pixels of an input: a head that chooses its boxes itself needs a cell for each of them."""
+        if not isinstance(self._head, NmsFreeHead):
+            return 1
+        boxes = self.engine.outputs[0].shape[1]
+        return math.ceil((boxes if isinstance(boxes, int) else MAX_DETECTIONS) / CELLS_PER_PIXEL)
 
     def shape_of(self, width: int, height: int) -> Shape:
         """Return the input shape for frames of that size."""

@@ -28,6 +28,10 @@ BINS: Final = 16
 DISTANCES: Final = "distances_and_logits"
 """Name of an output of distances and logits, which vigil gives it."""
 STRIDES: Final = (8, 16, 32)
+CELLS_PER_PIXEL: Final = sum(stride**-2 for stride in STRIDES)
+"""Of all strides."""
+_STRIDES: Final = np.array(STRIDES)
+_OUTWARDS: Final = np.array([-1, -1, 1, 1], np.float32)
 _MEAN: Final = np.stack([np.arange(BINS), np.ones(BINS)], axis=1).astype(np.float32)
 """Makes sums of weights times distances, and of weights, of weights."""
 
@@ -85,8 +89,7 @@ class DistanceHead:
         rows = output[image, :, anchor]
         class_id = rows[:, BOX * BINS :].argmax(axis=1)
         logit = rows[np.arange(len(rows)), BOX * BINS + class_id]
-        middle, reach = _anchors(shape)
-        box = middle[anchor] + reach[anchor] * _distances(rows[:, : BOX * BINS])
+        box = _around(_cells(shape, anchor), _distances(rows[:, : BOX * BINS]))
         found = Candidates(image, box, _sigmoid(logit), class_id)
         return found.finite().ranked().suppressed(self.iou).per_image(len(output))
 
@@ -97,8 +100,10 @@ def all_boxes(output: Float32, shape: Shape) -> tuple[Float32, Float32]:
     `output` is what `DistanceHead` decodes; raises `ValueError` if its anchors are not those of `shape`.
     """
     rows = output.transpose(0, 2, 1)
-    middle, reach = _anchors(shape)
-    return middle + reach * _distances(rows[..., : BOX * BINS]), _sigmoid(rows[..., BOX * BINS :])
+    if rows.shape[1] != cell_count(shape):
+        raise ValueError(f"{rows.shape[1]} anchors are not those of an input of {shape}")
+    cells = _cells(shape, np.arange(rows.shape[1]))
+    return _around(cells, _distances(rows[..., : BOX * BINS])), _sigmoid(rows[..., BOX * BINS :])
 
 
 def anchors_over(scores: Float32, floors: Float32, scratch: Scratch) -> tuple[Indices, Indices]:
@@ -149,7 +154,7 @@ class YoloxHead:
         rows = output[image, cell]
         class_id = rows[:, 5:].argmax(axis=1)
         confidence = rows[:, BOX] * rows[np.arange(len(rows)), 5 + class_id]
-        cells = _cells(shape)[cell]
+        cells = _cells(shape, cell)
         with np.errstate(over="ignore", invalid="ignore"):  # broken numbers are left out below
             centre = (rows[:, :2] + cells[:, :2]) * cells[:, 2:]
             box = corners(np.concatenate([centre, np.exp(rows[:, 2:BOX]) * cells[:, 2:]], axis=1))
@@ -177,12 +182,10 @@ def _distances(logits: Float32) -> Float32:
         return np.asarray(weighed[..., 0] / weighed[..., 1], np.float32)
 
 
-@lru_cache(maxsize=16)
-def _anchors(shape: Shape) -> tuple[Float32, Float32]:
-    """Return `(anchors, 4)` twice: the middle of each cell as a box, and what a stride adds to its edges."""
-    cells = _cells(shape)
-    middle = (cells[:, [0, 1, 0, 1]] + np.float32(0.5)) * cells[:, 2:]
-    return middle, cells[:, 2:] * np.array([-1, -1, 1, 1], np.float32)
+def _around(cells: Float32, distances: Float32) -> Float32:
+    """Return boxes whose edges lie so many strides `(…, 4)` from the middle of cells `(…, 3)`."""
+    middle = cells[..., [0, 1, 0, 1]] + np.float32(0.5)
+    return np.asarray((middle + _OUTWARDS * distances) * cells[..., 2:])
 
 
 def _sigmoid(logits: Float32) -> Float32:
@@ -190,11 +193,17 @@ def _sigmoid(logits: Float32) -> Float32:
         return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
 
 
-@lru_cache(maxsize=16)
-def _cells(shape: Shape) -> Float32:
-    """Return `(cells, 3)`: column, row and stride of each cell."""
-    rows = []
-    for stride in STRIDES:
-        y, x = np.mgrid[: shape[0] // stride, : shape[1] // stride].reshape(2, -1)
-        rows.append(np.stack([x, y, np.full_like(x, stride)], axis=1))
-    return np.concatenate(rows).astype(np.float32)
+def _cells(shape: Shape, numbers: Indices) -> Float32:
+    """Return `(n, 3)`: column, row and stride of the cells with these numbers."""
+    first, across = _levels(shape)
+    level = np.searchsorted(first, numbers, side="right") - 1
+    row, column = np.divmod(numbers - first[level], across[level])
+    return np.stack([column, row, _STRIDES[level]], axis=-1).astype(np.float32)
+
+
+@lru_cache(maxsize=1024)
+def _levels(shape: Shape) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return `(3,)` twice: the number of each stride's first cell, and how many cells a row of it has."""
+    across = np.array([shape[1] // stride for stride in STRIDES])
+    cells = [(shape[0] // stride) * (shape[1] // stride) for stride in STRIDES]
+    return np.array([0, *np.cumsum(cells[:-1])]), across

@@ -95,7 +95,7 @@ class Packing:
             grid, stride = self._attentions.settings.grid, detector.model.stride
             layouts, taken = arrange([look.regions or () for look in parts], batch.shape, grid, stride, room)
             if detector.crops:
-                layouts = [fitted(layout, grid, stride) for layout in layouts]
+                layouts = [fitted(layout, grid, stride, detector.least_pixels) for layout in layouts]
             canvases = self._look_at_parts(detector, letterbox, batch.shape, parts[:taken], layouts)
         for look in looks:
             if look.plan is not None and look.regions == ():

@@ -135,24 +135,30 @@ def arrange(
         taken -= 1
 
 
-def fitted(layout: Layout, grid: int, stride: int) -> Layout:
-    """Return the same regions on the smallest canvas found for them, its sides multiples of `stride`."""
-    best = _cropped(layout, stride)
+def fitted(layout: Layout, grid: int, stride: int, least: int = 1) -> Layout:
+    """Return the same regions on the smallest canvas found for them, its sides multiples of `stride`.
+
+    It has `least` pixels or more.
+    """
+    best = _cropped(layout, stride, least)
     regions = [(each.region, each.owner) for each in layout.on]
     for share in _NARROWER:
         width = int(share * layout.shape[1]) // stride * stride
         if 0 < width < best.shape[1]:
             height = min(layout.shape[0], (best.pixels - 1) // width // stride * stride)  # a smaller one only
-            if smaller := _laid(regions, (height, width), grid, stride, 1):
-                best = _cropped(smaller[0], stride)
+            if height * width >= least and (smaller := _laid(regions, (height, width), grid, stride, 1)):
+                best = _cropped(smaller[0], stride, least)
     return best
 
 
-def _cropped(layout: Layout, stride: int) -> Layout:
-    """Return a canvas without the rows below and the columns beside all regions."""
+def _cropped(layout: Layout, stride: int, least: int) -> Layout:
+    """Return a canvas without rows below and columns beside all regions, as far as it may be that small."""
     bottom = max(each.top + each.region.height for each in layout.on)
     right = max(each.left + each.region.width for each in layout.on)
-    return Layout((math.ceil(bottom / stride) * stride, math.ceil(right / stride) * stride), layout.on)
+    width = math.ceil(right / stride) * stride
+    height = math.ceil(max(bottom, min(least / width, layout.shape[0])) / stride) * stride
+    width = math.ceil(max(right, min(least / height, layout.shape[1])) / stride) * stride
+    return Layout((height, width), layout.on)
 
 
 def _laid(

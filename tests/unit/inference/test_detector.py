@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from tests.support.fakes import MODEL, FakeEngine, FakeImage
 from vigil.errors import CannotStartError
 from vigil.inference.detector import Detector
 from vigil.inference.engine import Output
+from vigil.inference.heads import cell_count
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,6 +66,25 @@ def test_fixed_input_is_filled() -> None:
     detector = Detector(FakeEngine(fixed_shape=(640, 640)), size=320, iou=0.7)
     (found,) = detector.detect(detector.letterbox(), [FakeImage(1280, 720)], [0.5], (640, 640))
     assert found.xyxy.tolist() == [[576, 296, 704, 424]]
+
+
+def test_only_a_cpu_that_takes_any_shape_gains_from_smaller_inputs() -> None:
+    """Devices prepare for each shape; a static export has one."""
+    device = FakeEngine()
+    device.device = "cuda:0"
+    assert Detector(FakeEngine(), size=640, iou=0.7).crops
+    assert not Detector(device, size=640, iou=0.7).crops
+    assert not Detector(FakeEngine(fixed_shape=(640, 640)), size=640, iou=0.7).crops
+
+
+@pytest.mark.parametrize("boxes", [300, 100, "boxes"])
+def test_a_head_that_chooses_its_boxes_needs_as_many_cells(boxes: int | str) -> None:
+    """Its network takes the best of all cells, 300 if it does not say, and fails where there are fewer."""
+    engine = FakeEngine()
+    engine.outputs = (Output("output0", ("batch", boxes, 6)),)
+    least = Detector(engine, size=640, iou=0.7).least_pixels
+    assert cell_count((32, math.ceil(least / 32 / 32) * 32)) >= (boxes if isinstance(boxes, int) else 300)
+    assert Detector(FakeEngine(), size=640, iou=0.7).least_pixels == 1
 
 
 def test_warm_up_runs_the_usual_shape_once() -> None:

@@ -126,6 +126,20 @@ def test_regions_are_placed_once_or_their_frame_is_postponed(frames: list[list[R
         check_places(layout)
 
 
+@given(_frames, st.integers(1, _SHAPE[0] * _SHAPE[1]))
+def test_a_canvas_is_as_large_as_a_model_needs(frames: list[list[Region]], least: int) -> None:
+    """It has so many pixels at least, and no side is longer than that of a whole input."""
+    layouts, _ = arrange(frames, _SHAPE, _GRID, _STRIDE)
+    for layout in layouts:
+        smaller = fitted(layout, _GRID, _STRIDE, least)
+        assert owned([smaller]) == owned([layout])
+        check_places(smaller)
+        height, width = smaller.shape
+        assert least <= smaller.pixels
+        assert height <= _SHAPE[0]
+        assert width <= _SHAPE[1]
+
+
 @given(_frames)
 def test_a_canvas_is_made_smaller_with_all_that_lies_on_it(frames: list[list[Region]]) -> None:
     """Its sides are multiples of the stride within what they were, and at both ends lies a region."""
