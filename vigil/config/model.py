@@ -341,8 +341,8 @@ class DetectConfig(Section):
     regions: Annotated[Literal["off", "auto", "on"], BeforeValidator(_regions)] = Field(
         default="off",
         description="Whether parts of frames, where something moves or is expected, are looked at instead of "
-        "whole frames, several cameras' parts at once, for about a third of the engine's time: `auto` while the "
-        "engine has no room for whole frames.",
+        "whole frames, several cameras' parts at once, for about a third of the engine's time: `auto` while "
+        "the engine has no room for whole frames.",
     )
     weight: Annotated[float, Field(gt=0, le=1000), NO_BOOLEAN] = Field(
         default=1, description="Share under overload: a camera of weight 2 is looked at twice as often."

@@ -32,8 +32,6 @@ class Entry:
     due_at: float
     last_taken: float
     slot: Slot[Frame] = field(default_factory=Slot)
-    wanted_at: float = -math.inf
-    """When the first frame came that was wanted for the turn that is due."""
     early: bool = False
     """Whether what is in the slot came before its time, and waits for nothing but room that is left."""
     credit: float = 0.0
@@ -115,12 +113,11 @@ class Entry:
         return (now - self.last_taken) * self.weight / cost + self.credit
 
     def taken(self, now: float, late: float) -> None:
-        """Move the due time on by one period; at most one turn that the source missed is made up for.
+        """Move the due time on by one period; at most one missed turn is made up for.
 
-        So is one that the engines missed. What was captured `late` seconds ago takes the turn of that time.
+        What was captured `late` seconds ago takes the turn of that time.
         """
-        at = now - late
-        self.due_at = max(self.due_at + self.period, min(at, max(self.wanted_at, at - self.period)))
+        self.due_at = max(self.due_at + self.period, now - late)
         self.last_taken = now
 
     def not_taken(self) -> None:

@@ -176,8 +176,6 @@ class Schedule:
         wanted = entry.waits or entry.wants(now)
         if not wanted and not (may_share and entry.nears(now)):
             return Offer.NOT_DUE
-        if wanted and not entry.waits:
-            entry.wanted_at = now
         was_early, entry.early = entry.early, not wanted
         overwrote = entry.slot.put(frame)
         if not wanted:

@@ -105,22 +105,6 @@ def test_one_missed_turn_is_made_up_for(schedule: Schedule) -> None:
     assert len([late for late in kept if late < 0.5]) == 2, kept
 
 
-@pytest.mark.parametrize(("late", "soon", "then"), [(1.5, 1, 2.0), (5.0, 2, 6.1)])
-def test_a_turn_that_engines_missed_is_made_up_for(
-    schedule: Schedule, late: float, soon: int, then: float
-) -> None:
-    """A turn that is late by half a period moves no other; one that is late by four moves the next ones."""
-    kept = []
-    for number in range(100):
-        now = number / 10
-        offer = schedule.offer(frame("a"), now)
-        if now >= late and offer in {Offer.KEPT, Offer.OVERWROTE}:
-            schedule.done(took(schedule, now))
-            kept.append(now)
-    assert kept[: soon + 1] == [late + number / 10 for number in range(soon + 1)]
-    assert kept[soon + 1] == pytest.approx(then, abs=0.05)
-
-
 def test_most_overdue_camera_is_first(schedule: Schedule) -> None:
     """The camera that waited longest for attention comes first, whoever offered first."""
     for camera, now in (("a", 0.0), ("b", 0.5)):
