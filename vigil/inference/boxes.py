@@ -156,4 +156,4 @@ def where(above: NDArray[np.bool] | np.bool) -> tuple[Indices, ...]:
     # Measured: many times as fast as `np.nonzero`, which searches slowly where there are several axes.
     flat = np.flatnonzero(above)
     shape = np.shape(above)
-    return np.divmod(flat, shape[1]) if len(shape) == 2 else np.unravel_index(flat, shape)  # noqa: PLR2004
+    return np.divmod(flat, shape[1]) if len(shape) == 2 else np.unravel_index(flat, shape)  # noqa: PLR2004 -- axes

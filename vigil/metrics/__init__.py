@@ -81,6 +81,7 @@ class Metrics:
         self._define_sink_series()
 
     def _define_camera_series(self) -> None:
+        # As long as there are series: a list, nothing to follow.
         self.camera_up = self._gauge("camera_up", "Whether the camera delivers frames.", "camera")
         self.camera_state = self._gauge(
             "camera_state", "1 for the state that the camera is in.", "camera", "state"

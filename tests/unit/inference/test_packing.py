@@ -158,7 +158,7 @@ def test_a_canvas_is_made_smaller_with_all_that_lies_on_it(frames: list[list[Reg
 
 
 def test_a_narrower_canvas_is_taken_where_it_is_smaller() -> None:
-    """Five regions that lie in a row of four and one below lie in two rows of a narrower canvas instead."""
+    """Six regions, five in a row and one below, lie in two rows of three on a narrower one instead."""
     tall = Region(0, 0, 64, 96, 64, 96)
     (layout,), _ = arrange([[tall] * 6], _SHAPE, _GRID, _STRIDE)
     assert fitted(layout, _GRID, _STRIDE).shape == (192, 192)
