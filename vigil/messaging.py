@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vigil.aio.bus import Bus
-    from vigil.config.model import Config, MqttConfig
+    from vigil.config.model import Config
+    from vigil.config.mqtt import MqttConfig
     from vigil.core.types import BusMessage, Command, Loaded
     from vigil.metrics import Metrics
     from vigil.sinks.dialect import Dialect

@@ -15,7 +15,7 @@ from tests.support.daemon import DaemonProcess, free_port
 from tests.support.fakes import LOADED
 from tests.support.household import config_of
 from vigil.aio.bus import Bus
-from vigil.config.model import MqttConfig
+from vigil.config.mqtt import MqttConfig
 from vigil.core.types import BusMessage, CameraHealth, CameraIntroduced, CameraState
 from vigil.messaging import Messaging
 from vigil.metrics import Metrics

@@ -10,7 +10,7 @@ import pytest
 from tests.support.fakes import LOADED
 from tests.support.household import config_of
 from vigil.aio.bus import Bus
-from vigil.config.model import MqttConfig
+from vigil.config.mqtt import MqttConfig
 from vigil.errors import CannotStartError
 from vigil.messaging import Messaging
 from vigil.metrics import Metrics

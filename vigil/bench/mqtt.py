@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vigil.config.model import MqttConfig
+from vigil.config.mqtt import MqttConfig
 from vigil.core.events import Event, EventType, PathPoint
 from vigil.core.types import MAIN_MODEL, Detections, Loaded, Model, Result
 from vigil.errors import CannotStartError

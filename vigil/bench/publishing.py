@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from vigil.aio.bus import Bus
-from vigil.config.model import MqttConfig
+from vigil.config.mqtt import MqttConfig
 from vigil.core.types import MAIN_MODEL, CameraHealth, CameraIntroduced, CameraState, Loaded
 from vigil.sinks.messages import Messages
 from vigil.sinks.native import Native

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from paho.mqtt.client import SocketLike
 
-    from vigil.config.model import MqttConfig
+    from vigil.config.mqtt import MqttConfig
     from vigil.metrics import Metrics
 
 _CONNECT_TIMEOUT = 5.0

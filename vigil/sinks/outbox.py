@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from vigil.config.model import MqttConfig
+    from vigil.config.mqtt import MqttConfig
     from vigil.metrics import Metrics
     from vigil.sinks.dialect import Message
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from vigil.aio.bus import Subscription
-    from vigil.config.model import MqttConfig
+    from vigil.config.mqtt import MqttConfig
     from vigil.core.types import BusMessage, Command
     from vigil.metrics import Metrics
     from vigil.sinks.dialect import Dialect

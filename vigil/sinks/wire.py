@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vigil.errors import RetryableError
 
 if TYPE_CHECKING:
-    from vigil.config.model import TlsConfig
+    from vigil.config.mqtt import TlsConfig
 
 
 class BrokerError(RetryableError):

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vigil.config.diff import Changes, diff
-from vigil.config.model import CameraConfig, Config, HttpConfig, LogConfig, ModelConfig, MqttConfig
+from vigil.config.model import CameraConfig, Config, HttpConfig, LogConfig, ModelConfig
+from vigil.config.mqtt import MqttConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

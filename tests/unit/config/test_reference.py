@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from vigil.config.load import load, schema
-from vigil.config.model import CameraConfig, Config, DetectConfig, EmbeddedConfig
+from vigil.config.model import CameraConfig, Config, DetectConfig
+from vigil.config.mqtt import EmbeddedConfig
 from vigil.config.reference import tables
 from vigil.config.section import Section
 

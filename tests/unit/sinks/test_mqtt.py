@@ -12,7 +12,7 @@ from paho.mqtt.client import MQTTMessage, MQTTMessageInfo
 from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 
 from tests.support.fakes import PATIENCE
-from vigil.config.model import MqttConfig
+from vigil.config.mqtt import MqttConfig
 from vigil.metrics import Metrics
 from vigil.sinks import lane, mqtt
 from vigil.sinks.dialect import Message

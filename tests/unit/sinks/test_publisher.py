@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.fakes import LOADED, MODEL, boxes, event, topics
 from vigil.aio.bus import Bus
-from vigil.config.model import MqttConfig
+from vigil.config.mqtt import MqttConfig
 from vigil.core.events import Crossings, EventType, Totals
 from vigil.core.types import (
     Action,
