@@ -66,7 +66,7 @@ def latency(
         list[int] | None, typer.Option(help="Percent of saturation; else 25, 50, 90, 200.")
     ] = None,
     seconds: Annotated[float, typer.Option(min=2, help="Seconds of each load.")] = 30,
-    settle: Annotated[float, typer.Option(min=0, help="Seconds before each.")] = 8,
+    settle: Annotated[float, typer.Option(min=0, help="Seconds before each.")] = 16,
     model: Weights = "yolo11n",
     engine: Engine = "auto",
     as_json: AsJson = False,

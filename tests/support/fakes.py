@@ -112,6 +112,11 @@ class Gate:
         """Let everybody through, from now on."""
         self._open.set()
 
+    def close(self) -> None:
+        """Hold up who comes from now on."""
+        self.reached.clear()
+        self._open.clear()
+
     def pass_through(self) -> None:
         """Wait until the gate is open. Called by the thread that is held up."""
         self.reached.set()

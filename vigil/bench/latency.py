@@ -87,7 +87,7 @@ class Order:
     engine: str = "auto"
     loads: Sequence[int] = LOADS
     seconds: float = 30.0
-    settle: float = 8.0
+    settle: float = 16.0
 
 
 async def measure(order: Order, folder: Path, tick: Callable[[str], None]) -> Latencies:

@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vigil.inference.engine import MOST_CORES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -28,6 +30,10 @@ _SMOOTHING = 0.3
 _PACK_ABOVE, _PACK_BELOW, _PACK_AFTER, _PACK_UNTIL = 0.9, 0.75, 1.0, 10.0
 """Saturation with whole frames over which frames are looked at in parts, and under which no longer; and for
 how many seconds that must last. It comes before an overload: rather parts of all frames than fewer frames."""
+_BUSY_ABOVE, _BUSY_BELOW, _BUSY_AFTER, _BUSY_UNTIL = 0.42, 0.6, 1.0, 5.0
+"""Saturation of the cores that can share a call over which each call had better keep to its own, and under
+which it need not; and for how many seconds that must last. A shared call takes little more than half as long,
+so that what is under the second by calls on their own is under the first by shared ones."""
 _LEAST = 0.05
 """Turns per second that every camera gets, whatever else."""
 
@@ -81,6 +87,14 @@ class Budget:
         self._room = workers * _FULL
         self._overload = Belief(1.0, _LEAVE_BELOW, _ENTER_AFTER, _LEAVE_AFTER)
         self._crowded = Belief(_PACK_ABOVE, _PACK_BELOW, _PACK_AFTER, _PACK_UNTIL)
+        # Until the load is known it is not light.
+        self._busy = Belief(_BUSY_ABOVE, _BUSY_BELOW, _BUSY_AFTER, _BUSY_UNTIL, held=True)
+        self._sharing = min(workers, MOST_CORES)
+
+    @property
+    def light(self) -> bool:
+        """Whether engines have so little to do that calls can have several cores, one after the other."""
+        return not self._busy.held
 
     @property
     def crowded(self) -> bool:
@@ -93,6 +107,7 @@ class Budget:
         `whole` is what the cameras would ask for if all their frames were looked at whole.
         """
         self._crowded.learn(_load(demands if whole is None else whole) / self._room, now)
+        self._busy.learn(_load(demands) / self._sharing, now)
         changed = self._overload.learn(_load(demands) / self._room, now)
         if self._overload.held:
             rates = fair_rates(demands, self._room)

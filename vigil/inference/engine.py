@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from vigil.errors import RetryableError
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from vigil.inference.heads import Head
     from vigil.inference.nv12 import Canvas, Planes
     from vigil.inference.schedule import Shape
+
+MOST_CORES: Final = 4
+"""Cores that share a call at most: the layers of a small network have no work for more."""
 
 Dimension = int | str | None
 """An axis of an output: a size, or a name or nothing where it is dynamic."""
@@ -109,4 +112,15 @@ class PlanesEngine(Engine, Protocol):
         """Return what `head` makes of frames in `Engine.device`'s memory, letterboxed there; blocks as `run`.
 
         Boxes are in pixels of the input. Raises as `run` does.
+        """
+
+
+@runtime_checkable
+class SpreadingEngine(Engine, Protocol):
+    """An engine that can have several cores compute one call."""
+
+    def spread(self, *, on: bool) -> bool:
+        """Have calls take up to `MOST_CORES` of the workers' cores, one after the other, or each its own.
+
+        Returns whether they do; may take a while. Called by one worker at a time, while others call `run`.
         """

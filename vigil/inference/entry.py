@@ -17,6 +17,9 @@ _SMOOTHING = 0.1
 _EARLY = 0.5
 """Share of a period before its due time from which on a frame may take room that is left in an input."""
 
+_SOON, _LATE = 0.1, 0.25
+"""A turn can wait for the next frame if those come so many seconds apart, for this share of a period."""
+
 _SILENT, _SILENT_INTERVALS = 2.0, 5.0
 """A source that sends nothing for so many seconds, and so many of its intervals, asks for nothing."""
 
@@ -64,6 +67,11 @@ class Entry:
     def nears(self, now: float) -> bool:
         """Whether the due time is near enough for a frame to be looked at where that costs nothing."""
         return now >= self.due_at - _EARLY * self.period
+
+    def can_wait(self, now: float) -> bool:
+        """Whether another frame comes so soon that the turn at hand is hardly later for it."""
+        soon = self.interval is not None and self.interval <= _SOON
+        return soon and now < self.due_at + _LATE * self.period
 
     @property
     def waits(self) -> bool:

@@ -124,7 +124,10 @@ class InferenceLoop:
         """Take a camera's newest frame; it is kept only if it is wanted. Called by capture threads."""
         with self._changed:
             may_share = any(self._attentions.in_parts(frame.camera, pool.device) for pool in self._pools)
-            offer = self._schedule.offer(frame, time.monotonic() - frame.late, may_share=may_share)
+            may_wait = any(pool.spreads for pool in self._pools) and self._would_wait(frame.camera)
+            offer = self._schedule.offer(
+                frame, time.monotonic() - frame.late, may_share=may_share, may_wait=may_wait
+            )
             if offer in {Offer.KEPT, Offer.KEPT_INSTEAD}:
                 self._work_arrived()
         if offer.lost and (series := self._metrics.camera(frame.camera)) is not None:
@@ -141,6 +144,11 @@ class InferenceLoop:
             model = self._schedule.model(camera)
             pools = (pool for pool in self._pools if model in pool.services)
             return any(pool.free and not self._schedule.waiting(pool.services) for pool in pools)
+
+    def _would_wait(self, camera: str) -> bool:
+        """Tell whether a frame of a camera would have to wait for another's call."""
+        model = self._schedule.model(camera)
+        return all(pool.spreads and not pool.idle for pool in self._pools if model in pool.services)
 
     async def detect(self, image: Image, confidence: float) -> Detections:
         """Find objects in one picture, in its turn; raises `BusyError` when too many wait."""
@@ -298,6 +306,7 @@ class InferenceLoop:
             verdict = self._budgets[pool].plan(demands, now, whole)
             self._schedule.allow(verdict.rates)
             self._attentions.crowd(pool.device, crowded=self._budgets[pool].crowded)
+        pool.may_spread = self._budgets[pool].light
         if verdict.changed and verdict.overloaded:
             log.warning(
                 "overload: cameras ask for %.0f %% of what engines on %s can do; each gets its fair share",

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 from vigil.aio.tasks import Backoff, keep_running
 from vigil.aio.threads import Worker, call_in_thread
 from vigil.errors import FatalError, PixelsError
-from vigil.inference.engine import EngineError, EngineMemoryError
+from vigil.inference.engine import EngineError, EngineMemoryError, SpreadingEngine
 from vigil.inference.packed import Packed
 
 if TYPE_CHECKING:
@@ -98,6 +98,12 @@ class Pool:
         self.workers = max(service.workers for service in services.values())
         self.trouble = ""
         """Why the engines do not work just now; empty when they do."""
+        self.spreads = False
+        """Whether a call takes several workers' cores, so that another had better wait,"""
+        self.may_spread = False
+        """and whether it may; workers follow."""
+        self._followed = False
+        self._following = threading.Lock()
         self._work = work
         self._packing = packing
         self._hanging = False
@@ -115,6 +121,12 @@ class Pool:
         """Whether a worker has nothing in hand."""
         with self._lock:
             return len(self._turns) < self.workers
+
+    @property
+    def idle(self) -> bool:
+        """Whether no worker has anything in hand."""
+        with self._lock:
+            return not self._turns
 
     def busy_for(self) -> float:
         """Return for how many seconds the slowest worker has been busy with what it has in hand."""
@@ -134,6 +146,7 @@ class Pool:
             await call_in_thread(self._reopen, name=f"open-engine-{self.device}")
             log.info("engine on %s: in service again", self.device)
             self.trouble = ""
+        self.spreads = self._followed = False
         stop = threading.Event()
         workers = [
             Worker(lambda: self._serve(stop), name=f"inference-{self.device}-{number}")
@@ -207,6 +220,19 @@ class Pool:
             batches: Sequence[Batch] = [batch]
             while batches:
                 batches = self._first(self.services[batch.model], letterboxes, batches)
+            self._follow()
+
+    def _follow(self) -> None:
+        """Have calls spread or not, as they may now: what is opened for that takes this worker a moment."""
+        if self.may_spread is self._followed or not self._following.acquire(blocking=False):
+            return
+        try:
+            self._followed = on = self.may_spread
+            engines = [service.detector.engine for service in self.services.values()]
+            spread = [isinstance(engine, SpreadingEngine) and engine.spread(on=on) for engine in engines]
+            self.spreads = all(spread)
+        finally:
+            self._following.release()
 
     def _first(
         self, service: Service, letterboxes: dict[str, Letterbox], batches: Sequence[Batch]

@@ -164,16 +164,18 @@ class Schedule:
         self._entries.pop(camera, None)
         self._waiting.pop(camera, None)
 
-    def offer(self, frame: Frame, now: float, *, may_share: bool = False) -> Offer:
+    def offer(self, frame: Frame, now: float, *, may_share: bool = False, may_wait: bool = False) -> Offer:
         """Put a camera's newest frame where the next free engine finds it, if it is wanted.
 
-        One that `may_share` an input is kept a little before that, for room that others leave.
+        One that `may_share` an input is kept a little before that, for room that others leave. Where a turn
+        `may_wait` for an engine that is busy, the next frame takes it if that comes soon: it is as early
+        through, and fresher.
         """
         entry = self._entries.get(frame.camera)
         if entry is None:
             return Offer.UNKNOWN
         entry.arrived(now)
-        wanted = entry.waits or entry.wants(now)
+        wanted = entry.waits or (entry.wants(now) and not (may_wait and entry.can_wait(now)))
         if not wanted and not (may_share and entry.nears(now)):
             return Offer.NOT_DUE
         was_early, entry.early = entry.early, not wanted

@@ -216,3 +216,17 @@ def test_parts_come_before_an_overload() -> None:
     for second in range(20, 60):
         budget.plan(parts, float(second), parts)
     assert not budget.crowded
+
+
+def test_load_is_light_once_that_is_known() -> None:
+    """Until the load was low for a while it is not light, and no longer once it is more than a little."""
+    budget = Budget(2)
+    light = []
+    for second in range(60):
+        budget.plan(asks(0.1 if second < 30 else 0.6, workers=2), float(second))
+        light.append(budget.light)
+    assert not light[0]
+    assert light[29]
+    assert light.index(True) == 5
+    assert not light[35]
+    assert not light[59]

@@ -575,6 +575,20 @@ def test_late_frames_take_the_turns_of_their_own_time(schedule: Schedule) -> Non
     assert taken == [0, 1, *range(10, 100, 10)]  # one missed turn is made up for
 
 
+@pytest.mark.parametrize(("interval", "taken"), [(0.04, 1.28), (0.08, 1.28), (0.5, 1.0)])
+def test_turn_waits_for_a_fresher_frame(schedule: Schedule, interval: float, taken: float) -> None:
+    """Where it may wait, and frames come often, it does for a quarter of a period at most."""
+    schedule.add("a", model=MAIN_MODEL, fps=1, weight=1, floor=0.25, now=0.0)
+    schedule.offer(frame("a"), 0.0)
+    schedule.done(took(schedule, 0.0), 0.02)
+    arrivals = [number * interval for number in range(1, 60)]
+    kept = next(at for at in arrivals if schedule.offer(frame("a"), at, may_wait=True) is Offer.KEPT)
+    assert kept == pytest.approx(taken)
+    schedule.done(took(schedule, kept), 0.02)
+    arrivals = [at for at in arrivals if at > kept]
+    assert next(at for at in arrivals if schedule.offer(frame("a"), at) is Offer.KEPT) == pytest.approx(2.0)
+
+
 def test_frames_in_parts_share_the_inputs(schedule: Schedule) -> None:
     """Frames are taken, most overdue first, while their shares fit into the inputs; whole ones take one."""
     for camera in "cd":

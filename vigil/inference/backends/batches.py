@@ -2,6 +2,7 @@
 
 Batching gains nothing on a CPU (measured), so its workers take single frames, one thread each: two
 single-threaded calls on two cores beat one call with two threads, and do not fight with the decoders.
+Only where there is little to do, cores share calls (`engine.SpreadingEngine`).
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ TensorRT, onnxruntime-openvino adds Intel's GPUs and NPUs.
 from __future__ import annotations
 
 import logging
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from vigil.inference.backends.describe import SIZES_INPUT, describe, fixed_shape
 from vigil.inference.backends.failures import engine_failure
 from vigil.inference.backends.providers import package_of, providers_for
 from vigil.inference.backends.trim import agree, noise, trimmed
-from vigil.inference.engine import Output
+from vigil.inference.engine import MOST_CORES, Output
 from vigil.inference.heads import DISTANCES
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class OnnxEngine:
                 _inputs(_open(weights, providers_for("cpu", None))), settings
             )
         self._session = _open(weights, providers)
+        self._open_spread = partial(_open, weights, providers)
         self.device = _started(device, self._session, providers)
         on_cpu = self.device == "cpu"
         inputs = _inputs(self._session)
@@ -82,6 +84,22 @@ class OnnxEngine:
         ]
         self.max_batch = most_images(batch[0], settings, on_cpu=on_cpu)
         self.workers = most_workers(settings, on_cpu=on_cpu)
+        self._one_by_one = threading.Lock()
+        self._spreads = False
+        self._spread: onnxruntime.InferenceSession | None = None
+
+    def spread(self, *, on: bool) -> bool:
+        """Spread calls as `SpreadingEngine.spread` says; devices spread theirs themselves.
+
+        The session for it has threads of its own, which are as nice as the thread that calls this first.
+        """
+        if on and self._spread is None and self.device == "cpu" and self.workers > 1:
+            try:
+                self._spread = self._open_spread(threads=min(self.workers, MOST_CORES))
+            except CannotStartError as error:  # what serves without goes on
+                log.warning("%s; each call keeps to one core", error)
+        self._spreads = on and self._spread is not None
+        return self._spreads
 
     def _trim(self, weights: Path, providers: list[Provider]) -> None:
         """Take a session that costs less in the place of this one, if it tells the same."""
@@ -92,6 +110,7 @@ class OnnxEngine:
             session = _open(weights, providers, model)
             if session.get_outputs()[0].name != DISTANCES or self._tells_the_same(session):
                 self._session = session
+                self._open_spread = partial(_open, weights, providers, model)
                 return
 
     def _tells_the_same(self, ended: onnxruntime.InferenceSession) -> bool:
@@ -110,14 +129,24 @@ class OnnxEngine:
             # The input's own size, so that boxes come out in input pixels.
             feed[SIZES_INPUT] = np.tile(np.array(batch.shape[:1:-1], np.int64), (len(batch), 1))
         try:
-            outputs = self._session.run(None, feed)
+            outputs = self._run(feed)
         except Exception as error:  # its classes are many and share no base of their own
             raise engine_failure(error, self.name) from error
         return [output[:images].astype(np.float32, copy=False) for output in outputs]
 
     def close(self) -> None:
-        """Let go of the session; the runtime frees its memory with it."""
+        """Let go of the sessions; the runtime frees their memory with them."""
         del self._session
+        self._spread = None
+
+    def _run(self, feed: dict[str, Any]) -> list[Float32]:
+        outputs: list[Float32]
+        if (spread := self._spread) is None or not self._spreads:
+            outputs = self._session.run(None, feed)
+        else:
+            with self._one_by_one:
+                outputs = spread.run(None, feed)
+        return outputs
 
 
 def _installed(device: str, wanted: list[Provider]) -> list[Provider]:
@@ -132,11 +161,13 @@ def _installed(device: str, wanted: list[Provider]) -> list[Provider]:
 
 
 def _open(
-    weights: Path, providers: list[Provider], model: bytes | None = None
+    weights: Path, providers: list[Provider], model: bytes | None = None, threads: int = 1
 ) -> onnxruntime.InferenceSession:
-    """Open `weights`, or what was made of them; raises `CannotStartError`."""
+    """Open `weights`, or what was made of them, for calls on so many cores; raises `CannotStartError`."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
+    # Between calls threads shall not wait busily; within one that takes a quarter off its time.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors; its warnings name graph nodes that no user can act on
     chosen = [(provider.name, dict(provider.options)) for provider in providers]
