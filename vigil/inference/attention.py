@@ -83,7 +83,7 @@ class AttentionSettings:
     judged_within: float = 0.45
     """of a look not longer ago than this, since what is looked at seldom is never where it is expected,"""
     doubt: float = 0.11
-    """and the share of boxes that they had not from which on whole frames are looked at,"""
+    """and the share of boxes that they had not from which on, twice in a row, whole frames are looked at,"""
     doubtful: float = 15.0
     """for this long."""
 
@@ -130,6 +130,7 @@ class Attention:
         self._parts = 0  # looks at parts since the last whole frame
         self._seen_at = -np.inf
         self._missed = self._judged = 0.0  # boxes of whole frames, the older the less they count
+        self._surprised = False  # whether the latest verdict was that too much was not shown
 
     @property
     def overlooked(self) -> float:
@@ -147,7 +148,8 @@ class Attention:
         return not started or now < self._doubted_until or self._due(now)
 
     def _due(self, now: float) -> bool:
-        return now >= self._whole_due and self._parts >= self._settings.whole_least
+        least = 1 if self._surprised else self._settings.whole_least
+        return now >= self._whole_due and self._parts >= least
 
     def plan(self, interest: Interest, now: float, placement: Placement, shape: Shape) -> Plan:
         """Return what to look at in a frame that would lie at `placement` in the model's input of `shape`."""
@@ -260,13 +262,19 @@ class Attention:
         self._whole_due = now + settings.whole_every * (0.5 + self._phase if starts else 1)
         sure = found.xyxy[found.confidence >= settings.sure].astype(np.float64)
         if plan.expected is None or not len(sure):
+            self._surprised = self._surprised and plan.why != "due"
             return
         shown = (overlaps(sure, plan.expected) > settings.known).any(axis=1)
-        self._missed = settings.memory * self._missed + float((~shown).sum())
+        missed = float((~shown).sum())
+        self._missed = settings.memory * self._missed + missed
         self._judged = settings.memory * self._judged + len(sure)
-        if self.overlooked > settings.doubt:
-            self._doubted_until = now + settings.doubtful
-            self._whole_due = self._doubted_until + 1.0
+        before, self._surprised = self._surprised, missed > settings.doubt * len(sure)
+        if self.overlooked > settings.doubt and self._surprised:
+            if before:
+                self._doubted_until = now + settings.doubtful
+                self._whole_due = self._doubted_until + 1.0
+            else:  # once may be a picture that jumped
+                self._whole_due = now
 
 
 def _whole(why: str, expected: Floats | None = None) -> Plan:

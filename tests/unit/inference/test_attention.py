@@ -192,9 +192,9 @@ def test_a_full_picture_is_looked_at_whole() -> None:
 
 
 def surprised(
-    settings: AttentionSettings, every: float, unseen: float | None = None
+    settings: AttentionSettings, every: float, unseen: float | None = None, *, times: int = 1
 ) -> tuple[Attention, float]:
-    """Return an attention whose regions showed nothing, and a whole frame a crowd, and when that was.
+    """Return an attention whose regions showed nothing, and whole frames a crowd, and when the last one was.
 
     The crowd was `unseen` for so many seconds; nobody knew of it if that is `None`.
     """
@@ -202,21 +202,47 @@ def surprised(
     now = 1.0
     crowd = [(float(x), 300.0, x + 60.0, 400.0) for x in range(0, 1200, 100)]
     known = interest() if unseen is None else interest(*crowd, detection=-1, unseen=unseen)
-    while (plan := attention.plan(known, now, AT, SHAPE)).why != "due":
-        attention.took(plan, found(), UNCUT[:0], now)
+    for _ in range(times):
         now += every
-    attention.took(plan, found(*crowd), np.zeros((12, 4), np.bool_), now)
+        while (plan := attention.plan(known, now, AT, SHAPE)).why != "due":
+            attention.took(plan, found(), UNCUT[:0], now)
+            now += every
+        attention.took(plan, found(*crowd), np.zeros((12, 4), np.bool_), now)
     return attention, now
 
 
 def test_regions_that_show_too_little_are_given_up() -> None:
-    """Whole frames with many objects that the regions' result had not go on whole for a while."""
+    """Two whole frames with many objects that the regions' result had not go on whole for a while."""
     settings = AttentionSettings()
-    attention, now = surprised(settings, every=0.2)
+    attention, now = surprised(settings, every=0.2, times=2)
     assert attention.overlooked > settings.doubt
     for later in (1.0, settings.doubtful - 0.1):
         assert attention.plan(interest(PARKED), now + later, AT, SHAPE).why == "doubt"
     assert attention.plan(interest(PARKED), now + settings.doubtful + 0.1, AT, SHAPE).regions is not None
+
+
+def test_one_surprise_is_no_habit() -> None:
+    """A picture that jumped is looked at whole again two looks later, and no more if all is well then."""
+    attention, now = surprised(AttentionSettings(), every=0.2)
+    whys = []
+    for _ in range(4):
+        now += 0.2
+        plan = attention.plan(interest(PARKED), now, AT, SHAPE)
+        attention.took(plan, found(PARKED), UNCUT, now)
+        whys.append(plan.why)
+    assert whys == ["", "due", "", ""]
+
+
+def test_surprises_that_nobody_judges_are_forgotten() -> None:
+    """Looked at every second, whole frames come no more often for it: they judge nobody."""
+    attention, now = surprised(AttentionSettings(), every=0.2)
+    whys = []
+    for _ in range(9):
+        now += 1.0
+        plan = attention.plan(interest(PARKED), now, AT, SHAPE)
+        attention.took(plan, found(PARKED), UNCUT, now)
+        whys.append(plan.why)
+    assert whys == ["", "due", "", "", "", "", "", "due", ""]
 
 
 @pytest.mark.parametrize(("unseen", "overlooked"), [(0.5, False), (1.5, True)])
