@@ -13,6 +13,8 @@ DEBIAN += $(if $(shell command -v npm),,npm)
 export VIGIL_ASSETS ?= $(wildcard $(CURDIR)/../shared/assets)
 # Unit tests need no order and no peace: a process for each core, within reason.
 UNIT_TESTS := tests/unit --numprocesses=auto --maxprocesses=4
+# Tests with real processes mostly wait for them; two at a time do not get in each other's way.
+SHARING_TESTS := tests/integration -m 'not alone' --numprocesses=2 --dist=loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help venv run deps test test-unit test-ultralytics test-gpu test-endurance check format clean
@@ -42,7 +44,8 @@ deps:  ## Install the Debian packages that the tests need
 
 test: .venv/.installed-dev deps  ## Run every test but those that need torch or a GPU
 	@$(BIN)/python -m pytest $(UNIT_TESTS)
-	@$(BIN)/python -m pytest tests/integration
+	@$(BIN)/python -m pytest $(SHARING_TESTS)
+	@$(BIN)/python -m pytest tests/integration -m alone
 
 test-unit: .venv/.installed-dev  ## Run the unit tests: seconds, nothing outside the process
 	@$(BIN)/python -m pytest $(UNIT_TESTS)

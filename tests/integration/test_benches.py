@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from vigil.bench.scenes import Name
 
+pytestmark = pytest.mark.alone
+
 ENGINE = "onnxruntime"
 needs_footage = pytest.mark.skipif(
     asset("clips/vtest.avi") is None or asset("clips/one-by-one-person-detection.mp4") is None,

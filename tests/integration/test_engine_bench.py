@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.support.assets import photograph, weights
 from vigil.bench.engine import measure
 from vigil.config.model import ModelConfig
@@ -12,6 +14,8 @@ from vigil.video.upload import decode_picture
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.alone
 
 
 def test_loop_comes_near_the_bare_engine(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.broker import Recorder
+
+pytestmark = pytest.mark.alone
 
 CAMERAS = [f"cam{number:02}" for number in range(64)]
 LABELS = ("person", "car", "bus", "truck")

@@ -6,7 +6,11 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.daemon import ROOT, clean_environ
+
+pytestmark = pytest.mark.alone
 
 
 def test_bench_measures_every_way() -> None:

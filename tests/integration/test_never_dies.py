@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     from vigil.core.types import Frame
 
+pytestmark = pytest.mark.alone
+
 UNDER_WAY = 4
 """Frames of one camera that may be on their way when its counters are read."""
 FULL = bool(os.environ.get("VIGIL_ENDURANCE"))

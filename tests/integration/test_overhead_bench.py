@@ -8,6 +8,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from vigil.analytics.scene import SceneResult
 from vigil.bench.overhead import STAGES
 from vigil.bench.publishing import publishing
@@ -17,6 +19,8 @@ from vigil.metrics import Metrics
 
 if TYPE_CHECKING:
     from vigil.bench.publishing import Spent
+
+pytestmark = pytest.mark.alone
 
 MODEL = Model("null", ("person",), stride=32, size=640)
 

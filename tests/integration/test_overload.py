@@ -16,6 +16,7 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 import yaml
 
 from tests.support.assets import weights
@@ -29,6 +30,8 @@ from vigil.video.stream import StreamSource
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+pytestmark = pytest.mark.alone
 
 WHOLE = bool(os.environ.get("VIGIL_ENDURANCE"))
 CAMERAS, SOURCE_FPS, TARGET = 8, 25, 15

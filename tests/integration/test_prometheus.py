@@ -14,6 +14,7 @@ import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
 from tests.support.assets import photograph
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from tests.support.monitoring import Query
     from tests.support.prometheus import Prometheus
+
+pytestmark = pytest.mark.alone
 
 SCRAPED = 120 if os.environ.get("VIGIL_ENDURANCE") else 12
 """Seconds of series that the boards are evaluated over."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import pytest
 from paho.mqtt import publish
 
 from tests.support.assets import photograph
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from tests.support.broker import Recorder
+
+pytestmark = pytest.mark.alone
 
 CAMERAS = ("one", "three", "two")
 """In the order of the file: each goes where less is asked for, so `three` is alone in the second shard."""
