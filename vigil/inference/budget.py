@@ -30,10 +30,9 @@ _SMOOTHING = 0.3
 _PACK_ABOVE, _PACK_BELOW, _PACK_AFTER, _PACK_UNTIL = 0.9, 0.75, 1.0, 10.0
 """Saturation with whole frames over which frames are looked at in parts, and under which no longer; and for
 how many seconds that must last. It comes before an overload: rather parts of all frames than fewer frames."""
-_BUSY_ABOVE, _BUSY_BELOW, _BUSY_AFTER, _BUSY_UNTIL = 0.42, 0.6, 1.0, 5.0
+_BUSY_ABOVE, _BUSY_BELOW, _BUSY_AFTER, _BUSY_UNTIL = 0.84, 0.6, 1.0, 5.0
 """Saturation of the cores that can share a call over which each call had better keep to its own, and under
-which it need not; and for how many seconds that must last. A shared call takes little more than half as long,
-so that what is under the second by calls on their own is under the first by shared ones."""
+which it need not; and for how many seconds that must last. Shared calls cost about a quarter more."""
 _LEAST = 0.05
 """Turns per second that every camera gets, whatever else."""
 

@@ -119,8 +119,8 @@ class PlanesEngine(Engine, Protocol):
 class SpreadingEngine(Engine, Protocol):
     """An engine that can have several cores compute one call."""
 
-    def spread(self, *, on: bool) -> bool:
+    def spread(self, *, on: bool) -> int:
         """Have calls take up to `MOST_CORES` of the workers' cores, one after the other, or each its own.
 
-        Returns whether they do; may take a while. Called by one worker at a time, while others call `run`.
+        Returns how many a call takes. Called by one worker at a time while others call `run`, for a while.
         """

@@ -18,7 +18,7 @@ from vigil.core.types import MAIN_MODEL, Frame
 from vigil.errors import PixelsError, RetryableError
 from vigil.inference.attentions import Attentions, Regions
 from vigil.inference.budget import Budget
-from vigil.inference.packed import Packing
+from vigil.inference.packed import Packed, Packing
 from vigil.inference.pool import Pool
 from vigil.inference.schedule import Batch, Offer, Schedule, Upload
 
@@ -124,7 +124,7 @@ class InferenceLoop:
         """Take a camera's newest frame; it is kept only if it is wanted. Called by capture threads."""
         with self._changed:
             may_share = any(self._attentions.in_parts(frame.camera, pool.device) for pool in self._pools)
-            may_wait = any(pool.spreads for pool in self._pools) and self._would_wait(frame.camera)
+            may_wait = any(pool.cores > 1 for pool in self._pools) and self._would_wait(frame.camera)
             offer = self._schedule.offer(
                 frame, time.monotonic() - frame.late, may_share=may_share, may_wait=may_wait
             )
@@ -148,7 +148,7 @@ class InferenceLoop:
     def _would_wait(self, camera: str) -> bool:
         """Tell whether a frame of a camera would have to wait for another's call."""
         model = self._schedule.model(camera)
-        return all(pool.spreads and not pool.idle for pool in self._pools if model in pool.services)
+        return all(pool.cores > 1 and not pool.idle for pool in self._pools if model in pool.services)
 
     async def detect(self, image: Image, confidence: float) -> Detections:
         """Find objects in one picture, in its turn; raises `BusyError` when too many wait."""
@@ -213,10 +213,9 @@ class InferenceLoop:
                 self._changed.wait()
         return None
 
-    def deliver(
-        self, batch: Batch, found: Sequence[Detections | None], seconds: float, inputs: float | None = None
-    ) -> None:
-        """Take a batch's boxes, none of frames that are postponed; its `inputs` took so many seconds."""
+    def deliver(self, batch: Batch, packed: Packed, seconds: float, cores: int) -> None:
+        """Take what a batch showed, which took so many seconds of so many workers' cores."""
+        found = packed.found
         seen, postponed = _apart(batch, found)
         cameras, boxes = [frame for frame, _ in seen], [detections for _, detections in seen]
         frames = [frame for frame in cameras if frame.camera]
@@ -228,7 +227,7 @@ class InferenceLoop:
             if frames:
                 self._handler.handle(frames, boxes[: len(frames)])
         finally:
-            self._done(batch, seconds, inputs, postponed)
+            self._done(batch, seconds * cores, packed.inputs, postponed)
 
     def failed(self, batch: Batch, error: Exception) -> None:
         """Take a batch back that came to nothing: its frames are lost, its uploads told so."""

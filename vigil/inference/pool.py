@@ -28,7 +28,6 @@ from vigil.inference.packed import Packed
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vigil.core.types import Detections
     from vigil.inference.letterbox import Letterbox
     from vigil.inference.packed import Packing
     from vigil.inference.schedule import Batch
@@ -65,10 +64,8 @@ class Work(Protocol):
     def next_batch(self, pool: Pool, stop: threading.Event) -> Batch | None:
         """Wait for work; returns nothing once `stop` is set and the pool was woken."""
 
-    def deliver(
-        self, batch: Batch, found: Sequence[Detections | None], seconds: float, inputs: float | None = None
-    ) -> None:
-        """Take a batch's boxes, none of frames that are postponed; its `inputs` took so many seconds."""
+    def deliver(self, batch: Batch, packed: Packed, seconds: float, cores: int) -> None:
+        """Take what a batch showed, which took so many seconds of so many workers' cores."""
 
     def failed(self, batch: Batch, error: Exception) -> None:
         """Take a batch back that came to nothing."""
@@ -98,10 +95,10 @@ class Pool:
         self.workers = max(service.workers for service in services.values())
         self.trouble = ""
         """Why the engines do not work just now; empty when they do."""
-        self.spreads = False
-        """Whether a call takes several workers' cores, so that another had better wait,"""
+        self.cores = 1
+        """Workers' cores that a call takes: with more than one, another call waits for it;"""
         self.may_spread = False
-        """and whether it may; workers follow."""
+        """whether it may be more than one, which workers see to."""
         self._followed = False
         self._following = threading.Lock()
         self._work = work
@@ -146,7 +143,7 @@ class Pool:
             await call_in_thread(self._reopen, name=f"open-engine-{self.device}")
             log.info("engine on %s: in service again", self.device)
             self.trouble = ""
-        self.spreads = self._followed = False
+        self.cores, self._followed = 1, False
         stop = threading.Event()
         workers = [
             Worker(lambda: self._serve(stop), name=f"inference-{self.device}-{number}")
@@ -229,8 +226,8 @@ class Pool:
         try:
             self._followed = on = self.may_spread
             engines = [service.detector.engine for service in self.services.values()]
-            spread = [isinstance(engine, SpreadingEngine) and engine.spread(on=on) for engine in engines]
-            self.spreads = all(spread)
+            cores = [each.spread(on=on) if isinstance(each, SpreadingEngine) else 1 for each in engines]
+            self.cores = min(cores)
         finally:
             self._following.release()
 
@@ -242,6 +239,7 @@ class Pool:
         Raises what the engine raises, unless a smaller batch may do; the others have failed with it then.
         """
         batch, *rest = batches
+        cores = self.cores
         turn = _Turn(batches, time.monotonic(), service.timeout)
         me = threading.get_ident()
         with self._lock:
@@ -269,7 +267,7 @@ class Pool:
             return ()
         if not self._returned(me, turn):
             return ()
-        self._work.deliver(batch, packed.found, time.monotonic() - turn.since, packed.inputs)
+        self._work.deliver(batch, packed, time.monotonic() - turn.since, cores)
         return rest
 
     def _look(self, service: Service, letterbox: Letterbox, batch: Batch) -> Packed:

@@ -223,7 +223,7 @@ def test_load_is_light_once_that_is_known() -> None:
     budget = Budget(2)
     light = []
     for second in range(60):
-        budget.plan(asks(0.1 if second < 30 else 0.6, workers=2), float(second))
+        budget.plan(asks(0.1 if second < 30 else 1.5, workers=2), float(second))
         light.append(budget.light)
     assert not light[0]
     assert light[29]

@@ -77,7 +77,7 @@ def test_calls_share_cores_one_after_the_other(tmp_path: Path) -> None:
     engine = engine_of(tmp_path, workers=2)
     engine.run(picture())
     assert Recorded.entered.acquire(timeout=10)
-    assert engine.spread(on=True)
+    assert engine.spread(on=True) == 2
     Recorded.held = threading.Event()
     with ThreadPoolExecutor() as pool:
         calls = [pool.submit(engine.run, picture()) for _ in range(2)]
@@ -86,7 +86,7 @@ def test_calls_share_cores_one_after_the_other(tmp_path: Path) -> None:
         Recorded.held.set()
         for call in calls:
             np.testing.assert_array_equal(call.result()[0], np.maximum(picture(), 0))
-    assert not engine.spread(on=False)
+    assert engine.spread(on=False) == 1
     engine.run(picture())
     assert Recorded.threads == [1, 2, 2, 1]
 
@@ -95,7 +95,7 @@ def test_calls_share_cores_one_after_the_other(tmp_path: Path) -> None:
 def test_workers_are_the_most_cores(tmp_path: Path, workers: int, threads: int) -> None:
     """No call takes more cores than there may be workers, nor than pay off."""
     engine = engine_of(tmp_path, workers=workers)
-    assert engine.spread(on=True) is (workers > 1)
+    assert engine.spread(on=True) == threads
     engine.run(picture())
     assert Recorded.threads == [threads]
 
@@ -104,7 +104,7 @@ def test_what_cannot_be_opened_changes_nothing(tmp_path: Path, caplog: pytest.Lo
     """Without a second session, for which there may be no memory, calls keep to their core."""
     engine = engine_of(tmp_path, workers=2)
     (tmp_path / "net.onnx").unlink()
-    assert not engine.spread(on=True)
+    assert engine.spread(on=True) == 1
     assert "net.onnx cannot be loaded" in caplog.text
     engine.run(picture())
     assert Recorded.threads == [1]
@@ -127,10 +127,10 @@ class Spreading(FakeEngine):
         super().__init__(held(gate), **others)
         self.told: list[bool] = []
 
-    def spread(self, *, on: bool) -> bool:
+    def spread(self, *, on: bool) -> int:
         """Note it."""
         self.told.append(on)
-        return on
+        return 2 if on else 1
 
 
 async def test_frame_that_would_wait_is_left_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,18 +88,19 @@ class OnnxEngine:
         self._spreads = False
         self._spread: onnxruntime.InferenceSession | None = None
 
-    def spread(self, *, on: bool) -> bool:
+    def spread(self, *, on: bool) -> int:
         """Spread calls as `SpreadingEngine.spread` says; devices spread theirs themselves.
 
         The session for it has threads of its own, which are as nice as the thread that calls this first.
         """
-        if on and self._spread is None and self.device == "cpu" and self.workers > 1:
+        cores = min(self.workers, MOST_CORES) if on and self.device == "cpu" else 1
+        if cores > 1 and self._spread is None:
             try:
-                self._spread = self._open_spread(threads=min(self.workers, MOST_CORES))
+                self._spread = self._open_spread(threads=cores)
             except CannotStartError as error:  # what serves without goes on
                 log.warning("%s; each call keeps to one core", error)
-        self._spreads = on and self._spread is not None
-        return self._spreads
+        self._spreads = cores > 1 and self._spread is not None
+        return cores if self._spreads else 1
 
     def _trim(self, weights: Path, providers: list[Provider]) -> None:
         """Take a session that costs less in the place of this one, if it tells the same."""
