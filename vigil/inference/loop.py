@@ -124,7 +124,7 @@ class InferenceLoop:
         """Take a camera's newest frame; it is kept only if it is wanted. Called by capture threads."""
         with self._changed:
             may_share = any(self._attentions.in_parts(frame.camera, pool.device) for pool in self._pools)
-            may_wait = any(pool.cores > 1 for pool in self._pools) and self._would_wait(frame.camera)
+            may_wait = not frame.late and self._would_wait(frame.camera)
             offer = self._schedule.offer(
                 frame, time.monotonic() - frame.late, may_share=may_share, may_wait=may_wait
             )
@@ -147,6 +147,8 @@ class InferenceLoop:
 
     def _would_wait(self, camera: str) -> bool:
         """Tell whether a frame of a camera would have to wait for another's call."""
+        if all(pool.cores == 1 for pool in self._pools):
+            return False
         model = self._schedule.model(camera)
         return all(pool.cores > 1 and not pool.idle for pool in self._pools if model in pool.services)
 
