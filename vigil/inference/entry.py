@@ -17,7 +17,7 @@ _SMOOTHING = 0.1
 _EARLY = 0.5
 """Share of a period before its due time from which on a frame may take room that is left in an input."""
 
-_SOON, _LATE = 0.1, 0.25
+_SOON, _LATE = 0.15, 0.4
 """A turn can wait for the next frame if those come so many seconds apart, for this share of a period."""
 
 _SILENT, _SILENT_INTERVALS = 2.0, 5.0

@@ -204,6 +204,9 @@ class InferenceLoop:
         """Wait for work; returns nothing once `stop` is set and the pool was woken."""
         with self._changed:
             while not stop.is_set():
+                if pool.cores > 1 and not pool.idle:  # what waits here gives way to a newer frame
+                    self._changed.wait()
+                    continue
                 limits, now = pool.limits, time.monotonic()
                 batch = self._schedule.take(now, limits, partial(self._share, pool))
                 if batch is None or not self._schedule.waiting(limits):
