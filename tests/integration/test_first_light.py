@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.broker import mosquitto, recorder
@@ -15,6 +16,8 @@ from tests.support.go2rtc import go2rtc
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.alone
 
 FPS = 3
 SECONDS = 12
