@@ -230,6 +230,7 @@ class Pool:
             self.cores = min(cores)
         finally:
             self._following.release()
+        self._work.wake()  # who waited for a call to end need not any more
 
     def _first(
         self, service: Service, letterboxes: dict[str, Letterbox], batches: Sequence[Batch]

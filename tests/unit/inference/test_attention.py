@@ -221,28 +221,36 @@ def test_regions_that_show_too_little_are_given_up() -> None:
     assert attention.plan(interest(PARKED), now + settings.doubtful + 0.1, AT, SHAPE).regions is not None
 
 
+def looks_at_one_parked(attention: Attention, now: float, every: float, looks: int) -> list[str]:
+    """Look so many times at somebody who stands, all being as expected; return why each frame is whole."""
+    whys = []
+    for number in range(1, looks + 1):
+        plan = attention.plan(interest(PARKED), now + number * every, AT, SHAPE)
+        attention.took(plan, found(PARKED), UNCUT, now + number * every)
+        whys.append(plan.why)
+    return whys
+
+
 def test_one_surprise_is_no_habit() -> None:
     """A picture that jumped is looked at whole again two looks later, and no more if all is well then."""
     attention, now = surprised(AttentionSettings(), every=0.2)
-    whys = []
-    for _ in range(4):
-        now += 0.2
-        plan = attention.plan(interest(PARKED), now, AT, SHAPE)
-        attention.took(plan, found(PARKED), UNCUT, now)
-        whys.append(plan.why)
-    assert whys == ["", "due", "", ""]
+    assert looks_at_one_parked(attention, now, every=0.2, looks=4) == ["", "due", "", ""]
 
 
 def test_surprises_that_nobody_judges_are_forgotten() -> None:
     """Looked at every second, whole frames come no more often for it: they judge nobody."""
     attention, now = surprised(AttentionSettings(), every=0.2)
-    whys = []
-    for _ in range(9):
-        now += 1.0
-        plan = attention.plan(interest(PARKED), now, AT, SHAPE)
-        attention.took(plan, found(PARKED), UNCUT, now)
-        whys.append(plan.why)
-    assert whys == ["", "due", "", "", "", "", "", "due", ""]
+    assert looks_at_one_parked(attention, now, every=1.0, looks=9) == [
+        "",
+        "due",
+        "",
+        "",
+        "",
+        "",
+        "",
+        "due",
+        "",
+    ]
 
 
 @pytest.mark.parametrize(("unseen", "overlooked"), [(0.5, False), (1.5, True)])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import onnx
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vigil.core.types import Float32
+    from vigil.inference.pool import Pool
 
 
 class Recorded(onnxruntime.InferenceSession):  # type: ignore[misc]  # it has no types
@@ -167,3 +169,35 @@ async def test_frame_that_would_wait_is_left_for_the_next(monkeypatch: pytest.Mo
         gate.open()
         await lab.handler.next()
         await until(lambda: lab.handler.seen[-1] == ("a", 10))
+
+
+class Occupied:
+    """What a loop asks of a pool, with a call under way that is over when it is asked about again."""
+
+    cores = 2
+    device = "cpu"
+    limits: ClassVar = {MAIN_MODEL: 4}
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+
+    @property
+    def idle(self) -> bool:
+        """Note that it was asked."""
+        was = self.asked.is_set()
+        self.asked.set()
+        return was
+
+
+async def test_what_waits_for_a_call_gives_way_to_a_newer_frame() -> None:
+    """A worker that is free takes nothing while calls share cores and one is under way."""
+    lab, pool = Bench({MAIN_MODEL: service(FakeEngine(workers=2))}), Occupied()
+    lab.loop.offer(frame("a", 1))
+    taken = asyncio.create_task(asyncio.to_thread(lab.loop.next_batch, cast("Pool", pool), threading.Event()))
+    assert await asyncio.to_thread(pool.asked.wait, 10)
+    lab.loop.offer(frame("a", 2))
+    lab.loop.wake()
+    batch = await taken
+    assert batch is not None
+    assert [each.seq for each in batch.frames] == [2]
+    assert lab.dropped("a", "overwritten") == 1
