@@ -78,6 +78,11 @@ class Belief:
         self._contrary_since = None
         return True
 
+    def hold(self) -> None:
+        """Believe it at once, for `until` at least."""
+        self.held = True
+        self._contrary_since = None
+
 
 class Budget:
     """The plan for the `workers` engines of one device; `plan` is asked about once a second."""
@@ -99,6 +104,10 @@ class Budget:
     def crowded(self) -> bool:
         """Whether whole frames of all cameras are about more than there is room for."""
         return self._crowded.held
+
+    def disturbed(self) -> None:
+        """Note that others need these cores just now: no call had better wait for several of them."""
+        self._busy.hold()
 
     def plan(self, demands: Sequence[Demand], now: float, whole: Sequence[Demand] | None = None) -> Verdict:
         """Return the rates that fit; with room for all, every camera's rate is without a limit.

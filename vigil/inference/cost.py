@@ -43,7 +43,7 @@ class Cost:
         self.squares += share * (frames**2 - self.squares)
         self.products += share * (frames * seconds - self.products)
 
-    def per_frame(self, together: int) -> float:
+    def per_frame(self, together: float) -> float:
         """Return the seconds of engine per frame when so many are taken together."""
         mean = self.seconds / self.frames
         variance = self.squares - self.frames**2

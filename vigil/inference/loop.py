@@ -35,6 +35,10 @@ log = logging.getLogger(__name__)
 _PLAN_EVERY = 1.0
 """Seconds between two looks at what there is room for."""
 
+_SLOW = 3.0
+"""A call that cores share and that takes so many times what is usual: others need one of these cores, and a
+call is as slow as the slowest of them."""
+
 
 class BusyError(RetryableError):
     """Too many uploads wait already."""
@@ -232,7 +236,20 @@ class InferenceLoop:
             if frames:
                 self._handler.handle(frames, boxes[: len(frames)])
         finally:
+            if cores > 1:
+                self._note_slow(batch.model, packed.inputs, seconds * cores)
             self._done(batch, seconds * cores, packed.inputs, postponed)
+
+    def _note_slow(self, model: str, inputs: float, seconds: float) -> None:
+        """Have calls share no cores for a while if one that did was held up."""
+        with self._changed:
+            usual = self._schedule.usual_seconds(model, inputs)
+            if usual is None or seconds < _SLOW * usual:
+                return
+            for pool in self._pools:
+                if model in pool.services:
+                    self._budgets[pool].disturbed()
+                    pool.may_spread = False
 
     def failed(self, batch: Batch, error: Exception) -> None:
         """Take a batch back that came to nothing: its frames are lost, its uploads told so."""

@@ -243,6 +243,11 @@ class Schedule:
             if entry is not None and entry.waits:
                 self._waiting[frame.camera] = entry
 
+    def usual_seconds(self, model: str, inputs: float) -> float | None:
+        """Return for how long a model is usually at so many inputs; nothing before one was measured."""
+        cost = self._costs.get(model)
+        return None if cost is None else inputs * cost.per_frame(inputs)
+
     def put_back(self, frame: Frame) -> bool:
         """Have a frame that was taken wait again; false where a newer one does, so that it is lost."""
         entry = self._entries.get(frame.camera)

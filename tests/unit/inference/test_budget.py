@@ -230,3 +230,15 @@ def test_load_is_light_once_that_is_known() -> None:
     assert light.index(True) == 5
     assert not light[35]
     assert not light[59]
+
+
+def test_cores_that_others_need_are_not_shared_for_a_while() -> None:
+    """What was held up is believed at once, and for as long as after a load that was not light."""
+    budget = Budget(2)
+    light = []
+    for second in range(20):
+        if second == 10:
+            budget.disturbed()
+        budget.plan(asks(0.1, workers=2), float(second))
+        light.append(budget.light)
+    assert light == [False] * 5 + [True] * 5 + [False] * 5 + [True] * 5

@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from tests.support.fakes import Clock, FakeEngine, Gate, frame
+from tests.support.fakes import Clock, FakeEngine, Gate, frame, one_person
 from tests.support.serving import Bench, held, reached, service, until
 from vigil.config.model import ModelConfig
 from vigil.core.types import MAIN_MODEL
@@ -25,6 +25,7 @@ from vigil.inference.engine import EngineError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.support.serving import Answer
     from vigil.core.types import Float32
     from vigil.inference.pool import Pool
 
@@ -126,8 +127,8 @@ def test_call_that_fails_is_over(tmp_path: Path) -> None:
 class Spreading(FakeEngine):
     """A fake engine whose calls can share cores, and what it was told of that."""
 
-    def __init__(self, gate: Gate, **others: Any) -> None:
-        super().__init__(held(gate), **others)
+    def __init__(self, answer: Answer, **others: Any) -> None:
+        super().__init__(answer, **others)
         self.told: list[bool] = []
 
     def spread(self, *, on: bool) -> int:
@@ -144,7 +145,7 @@ async def test_frame_that_would_wait_is_left_for_the_next(monkeypatch: pytest.Mo
     monkeypatch.setattr("vigil.inference.loop._PLAN_EVERY", 0.0)
     monkeypatch.setattr(Budget, "light", True)
     gate = Gate()
-    engine = Spreading(gate, workers=2)
+    engine = Spreading(held(gate), workers=2)
     lab = Bench({MAIN_MODEL: service(engine)}, cameras="c")
     lab.metrics.add_camera("a")
     lab.loop.set_camera("a", fps=1, weight=1, floor=0.5)
@@ -169,6 +170,52 @@ async def test_frame_that_would_wait_is_left_for_the_next(monkeypatch: pytest.Mo
         gate.open()
         await lab.handler.next()
         await until(lambda: lab.handler.seen[-1] == ("a", 10))
+
+
+async def test_calls_share_no_cores_after_one_that_was_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that takes much longer than others ends it at once, and it begins again when all is well."""
+    clock = Clock()
+    for module in ("loop", "pool"):
+        monkeypatch.setattr(f"vigil.inference.{module}.time", clock)
+    monkeypatch.setattr("vigil.inference.loop._PLAN_EVERY", 0.0)
+    takes = 0.01
+
+    def answer(batch: Float32) -> Float32:
+        clock.now += takes
+        return one_person(batch)
+
+    engine = Spreading(answer, workers=2)
+    lab = Bench({MAIN_MODEL: service(engine)}, cameras="")
+    lab.metrics.add_camera("a")
+    lab.loop.set_camera("a", fps=1, weight=1, floor=0.5)
+
+    async def look() -> None:
+        clock.now += 1.0
+        lab.loop.offer(frame("a", 0))
+        await lab.handler.next()
+        await until(lambda: lab.loop.has_time("a"))
+        await asyncio.sleep(0.01)  # real time, for a plan
+
+    async with lab.running():
+        while not engine.told:
+            await look()
+        takes = 0.005  # of two cores
+        for _ in range(3):
+            await look()
+        takes = 0.012
+        for _ in range(3):
+            await look()
+        assert engine.told == [True]
+        takes = 0.05
+        await look()
+        await until(lambda: engine.told == [True, False])
+        takes = 0.01
+        for _ in range(4):
+            await look()
+        assert engine.told == [True, False]
+        while len(engine.told) == 2:
+            await look()
+        assert engine.told == [True, False, True]
 
 
 class Occupied:
