@@ -175,7 +175,7 @@ async def captured(daemon: DaemonProcess) -> dict[str, float]:
 
 
 RECONNECTS = 500 if FULL else 100
-RELOADS = 50 if FULL else 30
+RELOADS = 50 if FULL else 20
 KINDS = (FaultKind.CUT, FaultKind.HANG_UP, FaultKind.NOT_FOUND, FaultKind.UNAVAILABLE, FaultKind.REFUSE)
 
 
