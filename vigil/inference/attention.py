@@ -82,6 +82,8 @@ class AttentionSettings:
     """how many boxes it takes for granted that regions had shown,"""
     judged_within: float = 0.45
     """of a look not longer ago than this, since what is looked at seldom is never where it is expected,"""
+    judged_turns: float = 1.5
+    """nor than so many turns: an overload has looks come late, and whole frames would have all come later,"""
     doubt: float = 0.11
     """and the share of boxes that they had not from which on, twice in a row, whole frames are looked at,"""
     doubtful: float = 15.0
@@ -151,8 +153,13 @@ class Attention:
         least = 1 if self._surprised else self._settings.whole_least
         return now >= self._whole_due and self._parts >= least
 
-    def plan(self, interest: Interest, now: float, placement: Placement, shape: Shape) -> Plan:
-        """Return what to look at in a frame that would lie at `placement` in the model's input of `shape`."""
+    def plan(
+        self, interest: Interest, now: float, placement: Placement, shape: Shape, turn: float = np.inf
+    ) -> Plan:
+        """Return what to look at in a frame that would lie at `placement` in the model's input of `shape`.
+
+        `turn` is how many seconds would lie between two looks if there were room for all.
+        """
         if self._started is None or interest.changed:
             self._started = now
         if now - self._started < self._settings.start:
@@ -160,7 +167,8 @@ class Attention:
         if now < self._doubted_until:
             return _whole("doubt")
         if self._due(now):
-            fair = self._memory.parts and now - self._seen_at <= self._settings.judged_within
+            within = min(self._settings.judged_within, self._settings.judged_turns * turn)
+            fair = self._memory.parts and now - self._seen_at <= within
             return _whole("due", self._known(interest) if fair else None)
         objects, moving = self._objects(interest, now, placement)
         boxes, scales = self._wanted(interest, objects, moving, placement)

@@ -57,6 +57,8 @@ class _Camera:
     regions: Regions
     attention: Attention
     phase: float
+    turn: float = np.inf
+    """Seconds between two looks if there were room for all."""
     seq: int = -1
     seen_at: float = -np.inf
     expected: float = 1.0
@@ -87,6 +89,12 @@ class Attentions:
         else:
             phase, self._phases = self._phases * _GOLDEN % 1, self._phases + 1
             self._cameras[camera] = _Camera(regions, Attention(self.settings, phase=phase), phase)
+
+    def expect(self, camera: str, fps: float) -> None:
+        """Know how many looks a second a camera would have if there were room for all; 0 tells nothing."""
+        known = self._cameras.get(camera)
+        if known is not None and fps > 0:
+            known.turn = 1 / fps
 
     def remove_camera(self, camera: str) -> None:
         """Forget a camera."""
@@ -161,7 +169,7 @@ class Attentions:
             rows = np.full(len(rows), -1, np.intp)
         known.moving.append(interest.moving)
         interest = replace(interest, detection=rows, moving=np.concatenate(known.moving))
-        return known.attention.plan(interest, frame.captured_at, placement, shape)
+        return known.attention.plan(interest, frame.captured_at, placement, shape, known.turn)
 
     def _start_over(self, known: _Camera) -> None:
         known.attention = Attention(self.settings, phase=known.phase)

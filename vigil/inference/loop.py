@@ -320,6 +320,8 @@ class InferenceLoop:
         now = time.monotonic()
         with self._changed:
             whole = self._schedule.demands(pool.limits, now)
+            for each in whole:
+                self._attentions.expect(each.camera, each.fps)
             demands = [
                 replace(each, cost=each.cost * self._attentions.usual_share(each.camera, pool.device))
                 for each in whole

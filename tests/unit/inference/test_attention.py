@@ -192,11 +192,17 @@ def test_a_full_picture_is_looked_at_whole() -> None:
 
 
 def surprised(
-    settings: AttentionSettings, every: float, unseen: float | None = None, *, times: int = 1
+    settings: AttentionSettings,
+    every: float,
+    unseen: float | None = None,
+    *,
+    times: int = 1,
+    turn: float = np.inf,
 ) -> tuple[Attention, float]:
     """Return an attention whose regions showed nothing, and whole frames a crowd, and when the last one was.
 
-    The crowd was `unseen` for so many seconds; nobody knew of it if that is `None`.
+    The crowd was `unseen` for so many seconds; nobody knew of it if that is `None`. Looks come `every` so
+    many seconds, and would every `turn` if there were room for all.
     """
     attention = started(settings=settings)
     now = 1.0
@@ -204,7 +210,7 @@ def surprised(
     known = interest() if unseen is None else interest(*crowd, detection=-1, unseen=unseen)
     for _ in range(times):
         now += every
-        while (plan := attention.plan(known, now, AT, SHAPE)).why != "due":
+        while (plan := attention.plan(known, now, AT, SHAPE, turn)).why != "due":
             attention.took(plan, found(), UNCUT[:0], now)
             now += every
         attention.took(plan, found(*crowd), np.zeros((12, 4), np.bool_), now)
@@ -266,6 +272,15 @@ def test_regions_are_not_judged_by_what_came_long_after_them() -> None:
     attention, now = surprised(settings, every=1.0)
     assert attention.overlooked == 0
     assert attention.plan(interest(PARKED), now + 1.0, AT, SHAPE).why == ""
+
+
+@pytest.mark.parametrize(("turn", "judged"), [(0.2, False), (0.25, True), (0.33, True)])
+def test_late_looks_judge_nobody(turn: float, *, judged: bool) -> None:
+    """In an overload, with looks every 0.35 s, regions go on, as they would if there were room for all."""
+    settings = AttentionSettings()
+    attention, now = surprised(settings, every=0.35, times=2, turn=turn)
+    assert (attention.overlooked > 0) is judged
+    assert attention.plan(interest(PARKED), now + 0.35, AT, SHAPE, turn).why == ("doubt" if judged else "")
 
 
 _BEGINNINGS = [

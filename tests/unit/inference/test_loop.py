@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.fakes import PATIENCE, Clock, FakeImage, Gate, frame, one_person
-from tests.support.serving import Bench, Engines, held, reached
+from tests.support.serving import Bench, Engines, held, reached, until
 from vigil.core.types import MAIN_MODEL
+from vigil.inference.attentions import Attentions
 from vigil.inference.loop import BusyError
 
 if TYPE_CHECKING:
@@ -214,6 +215,28 @@ async def test_engine_that_hangs_is_told_by_time(clock: Clock) -> None:
         gate.open()
         await lab.handler.next()
     assert lab.loop.stuck_for() == 0
+
+
+async def test_attention_knows_how_often_there_are_looks(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a camera asks for, as far as its source has frames for it, is what its regions are judged by."""
+    monkeypatch.setattr("vigil.inference.loop._PLAN_EVERY", 0.0)
+    told: list[tuple[str, float]] = []
+    monkeypatch.setattr(Attentions, "expect", lambda _, camera, fps: told.append((camera, fps)))
+    lab = bench()
+    lab.loop.set_camera("b", fps=2, weight=1, floor=0.5)
+    async with lab.running():
+        for number in range(100):
+            clock.now += 0.25
+            for camera in "ab":
+                lab.loop.offer(frame(camera, number))
+            await lab.handler.next()
+        told.clear()
+        await until(lambda: len(told) >= 2)
+    rates = dict(told)
+    assert rates["a"] == pytest.approx(4, rel=0.05)
+    assert rates["b"] == pytest.approx(2, rel=0.05)
 
 
 async def test_work_that_nobody_takes_is_told_by_time(clock: Clock) -> None:

@@ -20,7 +20,7 @@ from vigil.metrics import Metrics
 from vigil.video.photo import ArrayImage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from vigil.core.interest import Rows
     from vigil.core.types import Float32
@@ -216,6 +216,21 @@ def test_a_result_from_elsewhere_makes_a_camera_begin_anew() -> None:
     )
     lab.look(1.1)
     assert lab.value("packed_frames_total", how="parts") == 0
+
+
+@pytest.mark.parametrize(("told", "whole"), [((5,), 3), ((5, 3), 20), ((3, 0), 20)])
+def test_who_is_looked_at_late_is_not_judged_by_it(told: Sequence[float], whole: int) -> None:
+    """A camera whose whole frames show what nobody expected has only those, unless looks come late."""
+    lab = Lab({"a": THREE["a"]})
+    lab.begin()
+    for fps in told:
+        lab.attentions.expect("a", fps)
+    for number in range(1, 31):
+        lab.look(0.5 + 0.35 * number)
+    before = lab.value("packed_frames_total", how="whole") or 0
+    for number in range(31, 51):
+        lab.look(0.5 + 0.35 * number)
+    assert (lab.value("packed_frames_total", how="whole") or 0) - before == whole
 
 
 def test_a_mistake_of_analytics_is_one_cameras_alone(caplog: pytest.LogCaptureFixture) -> None:
