@@ -114,11 +114,10 @@ class Camera:
         """Read the source until told to stop. Runs in the capture thread."""
         source = self._open_source(self.config, stop.wait)
         check = ConditionCheck(self.config.frozen_after)
-        looked = spent = 0.0
+        looked = accounted = spent = 0.0
         metrics = self._metrics
         metrics.decoding("full")  # until the source says otherwise
         try:
-            spent = time.thread_time()
             source.open()
             for picture in source.pictures():
                 if stop.is_set():
@@ -135,10 +134,13 @@ class Camera:
                     self._offer(picture)
                     if due:
                         self._condition = check.look(picture.image.luma(STRIDE), now)
-                cpu = time.thread_time()
-                metrics.spent(cpu - spent)
-                spent = cpu
+                if now - accounted >= PERIOD:
+                    # A system call, after which the kernel may let others run while Python's lock is held.
+                    accounted, cpu = now, time.thread_time()
+                    metrics.spent(cpu - spent)
+                    spent = cpu
         finally:
+            metrics.spent(time.thread_time() - spent)
             source.close()
 
     def _offer(self, picture: Picture) -> None:

@@ -603,6 +603,35 @@ async def test_picture_is_looked_at_once_a_second(monkeypatch: pytest.MonkeyPatc
     assert still.looks == 7
 
 
+class Working(Clock):
+    """A clock whose thread works all the time, and is asked so and so often for how long."""
+
+    asked = 0
+
+    def thread_time(self) -> float:
+        """Return the time since the start."""
+        self.asked += 1
+        return self.now - 1000.0
+
+
+async def test_processor_time_is_told_once_a_second_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To ask for it costs a system call, so not every frame does; none of it is lost, nor that of opening."""
+    clock = Working()
+    monkeypatch.setattr("vigil.video.camera.time", clock)
+
+    def quick() -> Iterator[Picture]:
+        for number in range(101):
+            clock.now += 0.0625
+            yield Picture(float(number), None, FakeImage())
+        clock.now += 0.0625
+
+    scene = Scene(lambda _pause: FakeSource(quick()))
+    with pytest.raises(EndedError):
+        await scene.camera.run_once()
+    assert scene.value("decode_cpu_seconds_total", camera="drive") == 102 * 0.0625
+    assert clock.asked == 7 + 1
+
+
 def test_every_failure_has_its_series() -> None:
     """Each reason that a source can fail for is one that the metric knows."""
     kinds: list[type[SourceError]] = [SourceError, *SourceError.__subclasses__()]
