@@ -155,19 +155,21 @@ def overhead(
     *,
     cameras: Annotated[int, typer.Option(min=1, help="How many.")] = 16,
     objects: Annotated[int, typer.Option(min=0, help="How many in every picture.")] = 10,
+    batch: Annotated[int, typer.Option(min=1, help="Frames that the engine takes at once.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Measure vigil's own CPU time per inferred frame, stage by stage."""
     from vigil.bench.overhead import measure_overhead  # noqa: PLC0415 -- as in `export`
 
     with frame_bar(f"{cameras} cameras with {objects} objects") as tick:
-        found = measure_overhead(cameras, objects, tick=tick)
+        found = measure_overhead(cameras, objects, min(batch, cameras), tick=tick)
     figures = {
         "python_ms_per_frame": round(found.python_ms, 4),
         "stages_ms": {stage: round(spent, 4) for stage, spent in found.stages_ms.items()},
         "tracker_ms_per_frame": round(found.tracker_ms, 4),
         "motion_ms_per_frame": round(found.motion_ms, 4),
         "frames_per_second": round(1000 / found.python_ms, 1),
+        "batch": found.batch,
     }
     if as_json:
         out.print_json(data=figures)

@@ -2,13 +2,15 @@
 
 The real parts are called in the order of a frame's way with the answer of an engine that costs nothing:
 cameras with so many objects each that walk, three zones, two lines; what comes of it is published, to a
-broker that keeps nothing. CPU time of the calling thread and, for publishing, of the session's own. What
-happens now and then counts too: each stage is what a frame took on average in the median second.
+broker that keeps nothing. The engine takes one frame at a time, as on a CPU, or so many as a device would.
+CPU time of the calling thread. What happens now and then counts too: each stage is what a frame took on
+average in the median second.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import statistics
 import time
@@ -34,7 +36,7 @@ from vigil.inference.schedule import Schedule
 from vigil.metrics import Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from vigil.bench.publishing import Publishing
     from vigil.core.types import BusMessage, Detections
@@ -50,12 +52,12 @@ _MODEL = Model("null", tuple(f"class {number}" for number in range(CLASSES)), st
 class Overhead:
     """CPU milliseconds per frame: of every stage, and of tracking and motion by themselves.
 
-    `tracker_ms` is amortised over a batch of 32 cameras; in `stages_ms` each camera is a batch of its own,
-    as on a CPU.
+    `stages_ms` are amortised over `batch` frames, `tracker_ms` over a batch of 32 cameras.
     """
 
     cameras: int
     objects: int
+    batch: int
     stages_ms: dict[str, float]
     tracker_ms: float
     motion_ms: float
@@ -68,9 +70,10 @@ class Overhead:
 
 @dataclass(slots=True)
 class _Stopwatch:
-    """CPU times of stages, in nanoseconds, one value per frame of so many cameras in turn."""
+    """CPU times of stages, in nanoseconds, one value per batch; so many batches have all cameras in turn."""
 
     cameras: int
+    batches: int
     spent: dict[str, list[int]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
 
     _start: int = 0
@@ -94,23 +97,29 @@ class _Stopwatch:
         return {stage: self._median(spent) / 1e6 for stage, spent in self.spent.items()}
 
     def _median(self, spent: list[int]) -> float:
-        frames = _SECOND * self.cameras
-        return statistics.median(
-            statistics.fmean(spent[first : first + frames])
-            for first in range(frames, len(spent) - frames + 1, frames)
-        )
+        second = _SECOND * self.batches
+        seconds = (spent[first : first + second] for first in range(second, len(spent), second))
+        return statistics.median(sum(each) / (_SECOND * self.cameras) for each in seconds)
 
 
 def measure_overhead(
-    cameras: int = 16, objects: int = 10, seconds: int = 12, tick: Callable[[], None] = lambda: None
+    cameras: int = 16,
+    objects: int = 10,
+    batch: int = 1,
+    seconds: int = 12,
+    tick: Callable[[], None] = lambda: None,
 ) -> Overhead:
-    """Measure so many cameras with so many objects over `seconds`, 2 at least; `tick` is called per frame."""
-    watch = _Stopwatch(cameras)
-    bench = _Bench(cameras, objects, watch)
+    """Measure so many cameras with so many objects over `seconds`, 2 at least; `tick` is called per frame.
+
+    The engine answers for `batch` frames at a time, of that many cameras.
+    """
+    watch = _Stopwatch(cameras, math.ceil(cameras / batch))
+    bench = _Bench(cameras, objects, batch, watch)
     asyncio.run(bench.run(seconds * _SECOND, tick))
     return Overhead(
         cameras,
         objects,
+        batch,
         watch.medians(),
         measure_tracker(32, objects).frame_ms,
         measure_motion().lively_ms,
@@ -120,17 +129,18 @@ def measure_overhead(
 class _Bench:
     """Everything between an engine's answer and the broker, for several cameras."""
 
-    def __init__(self, cameras: int, objects: int, watch: _Stopwatch) -> None:
+    def __init__(self, cameras: int, objects: int, batch: int, watch: _Stopwatch) -> None:
         self._watch = watch
+        self._batch = batch
         self._head = DistanceHead(0.7)  # what YOLOs have on a CPU
-        self._floors = np.array([0.1], np.float32)
+        self._floors = np.full(batch, 0.1, np.float32)
         self._schedule = Schedule(lambda _model, _width, _height: SHAPE)
         self._placement = place(WIDTH, HEIGHT, SHAPE)
         self._tracker = Tracker()
         self._picture = Picture()
         self._names = [f"camera_{number}" for number in range(cameras)]
-        output = Distances()
-        self._answers = [Answers(objects, seed, output) for seed in range(cameras)]
+        self._output = Distances(batch)
+        self._answers = [Answers(objects, seed, self._output, seed % batch) for seed in range(cameras)]
         self._metrics = Metrics()
         self._pipelines = {name: _pipeline(name, self._metrics) for name in self._names}
         for name in self._names:
@@ -141,40 +151,58 @@ class _Bench:
         states = {name: pipeline.state for name, pipeline in self._pipelines.items()}
         async with publishing(states, self._metrics) as outlet:
             for number in range(frames):
-                for messages in [self.one(camera, number) for camera in range(len(self._names))]:
-                    await self._published(outlet, messages)
+                batches = self._batches()
+                for cameras, messages in zip(
+                    batches, [self.one(each, number) for each in batches], strict=True
+                ):
+                    await self._published(outlet, messages, len(cameras))
                 tick()
 
-    def one(self, camera: int, number: int) -> list[BusMessage]:
-        """Take one frame as far as the bus; returns what is to be published of it."""
-        watch, now = self._watch, number * _PACE
-        frame = Frame(self._names[camera], number, now, None, self._picture)
-        output = self._answers[camera].at(now)
+    def _batches(self) -> list[range]:
+        """Return the numbers of the cameras of each batch."""
+        every = range(len(self._names))
+        return [every[first : first + self._batch] for first in every[:: self._batch]]
+
+    def one(self, cameras: Sequence[int], number: int) -> list[BusMessage]:
+        """Take one frame of each of these cameras as far as the bus; returns what is to be published."""
+        watch, now, count = self._watch, number * _PACE, len(cameras)
+        frames = [Frame(self._names[camera], number, now, None, self._picture) for camera in cameras]
+        for camera in cameras:
+            self._answers[camera].at(now)
         watch.start()
-        self._schedule.offer(frame, now)
-        batch = self._schedule.take(now, {MAIN_MODEL: 1})
+        for frame in frames:
+            self._schedule.offer(frame, now)
+        batch = self._schedule.take(now, {MAIN_MODEL: count})
         if batch is not None:
             self._schedule.done(batch, 0.001)
-        self._metrics.inferred(1, 0.001, [frame.camera])
+        self._metrics.inferred(count, 0.001, [frame.camera for frame in frames])
         watch.stop("schedule")
-        [found] = self._head.decode([output], self._floors, SHAPE)
-        found.xyxy[:] = to_frame(found.xyxy, self._placement, WIDTH, HEIGHT)
+        found = self._head.decode([self._output.now[:count]], self._floors[:count], SHAPE)
+        for each in found:
+            each.xyxy[:] = to_frame(each.xyxy, self._placement, WIDTH, HEIGHT)
         watch.stop("head")
-        return self._told(self._pipelines[frame.camera], frame, found)
+        return self._told(frames, found)
 
-    def _told(self, pipeline: CameraPipeline, frame: Frame, found: Detections) -> list[BusMessage]:
-        watch = self._watch
-        admitted = pipeline.admit(frame, found)
+    def _told(self, frames: Sequence[Frame], found: Sequence[Detections]) -> list[BusMessage]:
+        watch, pipelines = self._watch, [self._pipelines[frame.camera] for frame in frames]
+        admitted = [
+            pipeline.admit(frame, each)
+            for pipeline, frame, each in zip(pipelines, frames, found, strict=True)
+        ]
         watch.stop("filter")
-        [tracks] = self._tracker.update([frame.camera], [frame.captured_at], [admitted])
+        names, times = [frame.camera for frame in frames], [frame.captured_at for frame in frames]
+        tracks = self._tracker.update(names, times, admitted)
         watch.stop("tracker")
-        result, scene = pipeline.result(frame, admitted, tracks)
+        told: list[BusMessage] = []
+        for pipeline, frame, boxes, theirs in zip(pipelines, frames, admitted, tracks, strict=True):
+            result, scene = pipeline.result(frame, boxes, theirs)
+            told += [result, *scene.events]
         watch.stop("scene")
-        return [result, *scene.events]
+        return told
 
-    async def _published(self, outlet: Publishing, messages: list[BusMessage]) -> None:
-        """Publish what a frame has to say."""
-        spent = await outlet.publish(messages)
+    async def _published(self, outlet: Publishing, messages: Sequence[BusMessage], frames: int) -> None:
+        """Publish what a batch of so many frames has to say."""
+        spent = await outlet.publish(messages, frames)
         self._watch.note("encode", spent.encode)
         self._watch.note("publish", spent.publish)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _CONNECT, _PUBLISH, _SUBSCRIBE = 0x10, 0x30, 0x80
 _TURN = 0.0005
-"""Seconds that the broker gets to answer after each frame."""
+"""Seconds that the broker gets to answer what a frame has to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +55,20 @@ class Publishing:
         """How many messages the broker was sent."""
         return self._broker.arrived
 
-    async def publish(self, messages: Sequence[BusMessage]) -> Spent:
-        """Hand messages over as a worker does, and wait until they are sent and answered."""
-        idle = await self._turn(())
+    async def publish(self, messages: Sequence[BusMessage], frames: int = 1) -> Spent:
+        """Hand what so many frames have to say over as a worker does, and wait until it is answered."""
+        seconds = _TURN * frames
+        idle = await self._turn((), seconds)
         self._dialect.spent = 0
-        busy = await self._turn(messages)
+        busy = await self._turn(messages, seconds)
         return Spent(self._dialect.spent, busy - self._dialect.spent - idle)
 
-    async def _turn(self, messages: Sequence[BusMessage]) -> int:
+    async def _turn(self, messages: Sequence[BusMessage], seconds: float) -> int:
         """Return the CPU nanoseconds that this thread takes while these messages go out."""
         begun = time.thread_time_ns()
         if messages:
             self._bus.publish_threadsafe(messages)
-        await asyncio.sleep(_TURN)
+        await asyncio.sleep(seconds)
         return time.thread_time_ns() - begun
 
 

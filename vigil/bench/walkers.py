@@ -61,38 +61,41 @@ class Output:
         self._now = self._noise.copy()
         self._anchors: NDArray[np.intp] = np.empty(0, np.intp)
 
-    def answer(self, anchors: NDArray[np.intp], columns: Float32) -> Float32:
+    def answer(self, anchors: NDArray[np.intp], columns: Float32, image: int = 0) -> Float32:
         """Return an answer with these columns `(n, 4 + classes)`; valid until the next one."""
-        self._now[0, :, self._anchors] = self._noise[0, :, self._anchors]
-        self._now[0, :, anchors] = columns
+        self._now[image, :, self._anchors] = self._noise[0, :, self._anchors]
+        self._now[image, :, anchors] = columns
         self._anchors = anchors
         return self._now
 
 
 class Distances:
-    """The same of a network that ends before its boxes, `(1, 64 + classes, anchors)`: see `DistanceHead`."""
+    """The same of a network that ends before its boxes, `(b, 64 + classes, anchors)`: see `DistanceHead`."""
 
-    def __init__(self) -> None:
+    def __init__(self, images: int = 1) -> None:
+        """Have memory for so many images at once."""
         rng = np.random.default_rng(0)
         rows = BOX * BINS
-        self._noise = np.zeros((1, rows + CLASSES, _ANCHORS), np.float32)
-        self._noise[0, :rows] = rng.normal(0, 1, (rows, _ANCHORS))
-        self._noise[0, rows:] = _logit(rng.uniform(0.0001, 0.02, (CLASSES, _ANCHORS)))
-        self._now = self._noise.copy()
-        self._anchors: NDArray[np.intp] = np.empty(0, np.intp)
+        self._noise = np.zeros((rows + CLASSES, _ANCHORS), np.float32)
+        self._noise[:rows] = rng.normal(0, 1, (rows, _ANCHORS))
+        self._noise[rows:] = _logit(rng.uniform(0.0001, 0.02, (CLASSES, _ANCHORS)))
+        self.now = np.stack([self._noise] * images)
+        self._anchors = [np.empty(0, np.intp)] * images
 
-    def answer(self, _anchors: NDArray[np.intp], columns: Float32) -> Float32:
-        """Return an answer with these columns, each at the anchor in the middle of its box."""
+    def answer(self, _anchors: NDArray[np.intp], columns: Float32, image: int = 0) -> Float32:
+        """Return an answer with these columns for an image, each at the anchor in the middle of its box."""
         centre, half = columns[:, :2], columns[:, 2:4] / 2
         cell = np.minimum(centre // _FINEST, [SHAPE[1] // _FINEST - 1, SHAPE[0] // _FINEST - 1])
         off = (cell + 0.5) * _FINEST - centre
         strides = np.clip(np.concatenate([half + off, half - off], axis=1) / _FINEST, 0, BINS - 1.01)
         share = np.maximum(1 - np.abs(strides[:, :, None] - np.arange(BINS)), _NEXT_TO_NOTHING)
-        self._now[0, :, self._anchors] = self._noise[0, :, self._anchors]
-        self._anchors = (cell[:, 1] * (SHAPE[1] // _FINEST) + cell[:, 0]).astype(np.intp)
-        self._now[0, : BOX * BINS, self._anchors] = np.log(share).reshape(len(columns), -1)
-        self._now[0, BOX * BINS :, self._anchors] = _logit(columns[:, 4:])
-        return self._now
+        now, before = self.now[image], self._anchors[image]
+        now[:, before] = self._noise[:, before]
+        anchors = (cell[:, 1] * (SHAPE[1] // _FINEST) + cell[:, 0]).astype(np.intp)
+        now[: BOX * BINS, anchors] = np.log(share).reshape(len(columns), -1).T
+        now[BOX * BINS :, anchors] = _logit(columns[:, 4:]).T
+        self._anchors[image] = anchors
+        return self.now
 
 
 def _logit(score: NDArray[Any]) -> NDArray[Any]:
@@ -102,9 +105,11 @@ def _logit(score: NDArray[Any]) -> NDArray[Any]:
 class Answers:
     """What an engine answers to a camera that sees people walk."""
 
-    def __init__(self, objects: int, seed: int, output: Output | Distances) -> None:
+    def __init__(self, objects: int, seed: int, output: Output | Distances, image: int = 0) -> None:
+        """Answer as this image of a batch."""
         rng = np.random.default_rng(seed)
         self._output = output
+        self._image = image
         self._columns = rng.uniform(0.0001, 0.02, (objects, 4 + CLASSES)).astype(np.float32)
         self._anchors = rng.choice(_ANCHORS, objects, replace=False)
         self._start = rng.uniform(0, (SHAPE[1], SHAPE[0]), (objects, 2))
@@ -115,4 +120,4 @@ class Answers:
     def at(self, now: float) -> Float32:
         """Return the output at a time in seconds; valid until the next call of any camera's."""
         self._columns[:, :2] = (self._start + self._velocity * now) % (SHAPE[1], SHAPE[0])
-        return self._output.answer(self._anchors, self._columns)
+        return self._output.answer(self._anchors, self._columns, self._image)
