@@ -185,6 +185,7 @@ def _details(found: Density) -> dict[str, object]:
                 "cores": round(trial.cores, 2),
                 "server_cores": round(trial.server_cores, 3),
                 "bench_cores": round(trial.bench_cores, 3),
+                "stolen_cores": round(trial.stolen_cores, 3),
                 "windows": [
                     {name: _plain(value) for name, value in dataclasses.asdict(verdict).items()}
                     for verdict in trial.verdicts

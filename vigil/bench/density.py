@@ -179,6 +179,8 @@ class Trial:
     """Cores that the server of the cameras used."""
     bench_cores: float = 0.0
     """Cores that the bench itself used, to hear and to count."""
+    stolen_cores: float = 0.0
+    """Cores that the machine's host gave to others instead: much of it, and the trial says little."""
 
     @property
     def objects(self) -> float:

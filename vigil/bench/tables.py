@@ -111,6 +111,7 @@ def density(found: Compared) -> Table:
         "CPU ms/result",
         "cores",
         "server",
+        "stolen",
         "p95 ms",
         "objects",
         "then",
@@ -127,9 +128,10 @@ def _density_row(vigil: Density, system: Density) -> Sequence[str]:
     failed = next((trial for trial in reversed(system.trials) if not trial.passed), None)
     row = [system.system, str(system.cameras), "" if times is None else f"{times:.2f}x"]
     if best is None:
-        row += ["-"] * 5
+        row += ["-"] * 6
     else:
         last = best.verdicts[-1]
-        row += [f"{best.cpu_ms_per_result:.1f}", f"{best.cores:.2f}", f"{best.server_cores:.2f}"]
+        row += [f"{best.cpu_ms_per_result:.1f}"]
+        row += [f"{cores:.2f}" for cores in (best.cores, best.server_cores, best.stolen_cores)]
         row += [f"{last.p95_ms:.0f}", f"{best.objects:.2f}"]
     return [*row, f"{failed.cameras}: {failed.verdicts[-1].problem}" if failed else "no more were tried"]

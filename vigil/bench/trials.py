@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vigil.bench import usage
 from vigil.bench.density import Density, Rules, Trial, Verdict, Window, doomed, judge, largest
 from vigil.bench.footage import FPS, GOP
 from vigil.bench.rtsp import Fault, FaultKind, RtspLabProcess
@@ -117,6 +118,7 @@ async def _windows(
         return Trial(len(origins), (Verdict.failed(problem),), 0.0, 0.0, 0.0)
     verdicts: list[Verdict] = []
     started, cpu, stats, own = time.time(), running.cpu_seconds(), await lab.stats(), time.process_time()
+    stolen = usage.stolen_seconds()
     while len(verdicts) < _WINDOWS and all(verdict.passed for verdict in verdicts):
         tick(f"window {len(verdicts) + 1} of {_WINDOWS}")
         now = time.time()
@@ -131,6 +133,7 @@ async def _windows(
         used / seconds,
         _used(stats, await lab.stats()) / seconds,
         (time.process_time() - own) / seconds,
+        (usage.stolen_seconds() - stolen) / seconds,
     )
 
 

@@ -9,6 +9,8 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PROC = Path("/proc")
 _PARENT, _USER, _SYSTEM, _USER_OF_DEAD, _SYSTEM_OF_DEAD = 1, 11, 12, 13, 14
 """Places in `/proc/<pid>/stat` after the command's name (proc(5) counts from 3)."""
+_STEAL = 8
+"""Place in the first line of `/proc/stat`, its name included."""
 
 
 def family(pid: int) -> list[int]:
@@ -33,6 +35,15 @@ def own_cpu_seconds(pid: int) -> float:
     """Return the CPU time of a process alone, 0 where it is gone."""
     stat = _stat(pid)
     return sum(int(stat[at]) for at in (_USER, _SYSTEM)) / _TICKS if stat else 0.0
+
+
+def stolen_seconds() -> float:
+    """Return the CPU time that this virtual machine had work for and was not given, of all cores together.
+
+    0 for a machine of its own, and where the host does not tell.
+    """
+    whole = (_PROC / "stat").read_text(encoding="ascii").partition("\n")[0].split()
+    return int(whole[_STEAL]) / _TICKS
 
 
 def resident_mb(pid: int) -> float:

@@ -194,7 +194,7 @@ def trial(cameras: int, *, passed: bool = True, objects: float = 2.0) -> Trial:
     verdict = judge(both(), window(), RULES)
     good = Verdict("", 1.0, 1.0, verdict.p95_ms, math.nan, verdict.p95_ms, 600, objects)
     verdicts = (good, good) if passed else (Verdict.failed("too slow"),)
-    return Trial(cameras, verdicts, 60.0, 1.8, 0.2)
+    return Trial(cameras, verdicts, 60.0, 1.8, 0.2, 0.01, 0.28)
 
 
 def found(system: str, cameras: int, objects: float = 2.0) -> Density:
@@ -216,7 +216,9 @@ class TestReport:
         assert said["ratios"] == {"blog": 3.0, "roboflow": None}
         assert list(said["scenes"]) == ["busy", "typical"]
         assert said["scenes"]["busy"]["same_objects"] == {"blog": True, "roboflow": None}
-        assert said["scenes"]["busy"]["systems"]["blog"]["trials"][1]["windows"][0]["problem"] == "too slow"
+        last = said["scenes"]["busy"]["systems"]["blog"]["trials"][1]
+        assert last["windows"][0]["problem"] == "too slow"
+        assert (last["cores"], last["server_cores"], last["stolen_cores"]) == (1.8, 0.2, 0.28)
 
     def test_table_names_the_number_the_ratio_and_the_reason(self) -> None:
         """Each system has a row with its number, vigil's ratio to it, and what failed one camera later."""
@@ -224,6 +226,7 @@ class TestReport:
         console.print(tables.density(Compared("busy", 50.0, 250.0, found("vigil", 6), (found("blog", 2),))))
         text = console.export_text()
         assert "3.00x" in text
+        assert "0.28" in text
         assert "3: too slow" in text
 
     def test_objects_are_the_same_within_five_percent(self) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,9 @@ from vigil.bench.daemon import parse
 from vigil.bench.figures import jain, percentile, trend
 from vigil.bench.subscriber import read
 from vigil.metrics import Metrics
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BUSY = """
 import sys, time
@@ -113,6 +117,13 @@ def test_usage_of_a_process_counts_its_children() -> None:
         child.wait()
     assert usage.family(child.pid) == []
     assert usage.cpu_seconds(child.pid) == usage.resident_mb(child.pid) == 0
+
+
+def test_time_that_a_host_did_not_give_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is what the kernel calls steal, of all cores together, in seconds."""
+    (tmp_path / "stat").write_text("cpu  60 30 6 1426 10 0 2 1124 0 0\ncpu0 30 15 3 713 5 0 1 562 0 0\n")
+    monkeypatch.setattr(usage, "_PROC", tmp_path)
+    assert usage.stolen_seconds() == 1124 / os.sysconf("SC_CLK_TCK")
 
 
 def test_scrape_reads_what_vigil_writes() -> None:
