@@ -151,11 +151,9 @@ class _Bench:
         states = {name: pipeline.state for name, pipeline in self._pipelines.items()}
         async with publishing(states, self._metrics) as outlet:
             for number in range(frames):
-                batches = self._batches()
-                for cameras, messages in zip(
-                    batches, [self.one(each, number) for each in batches], strict=True
-                ):
-                    await self._published(outlet, messages, len(cameras))
+                told = [(len(cameras), self.one(cameras, number)) for cameras in self._batches()]
+                for count, messages in told:
+                    await self._published(outlet, messages, count)
                 tick()
 
     def _batches(self) -> list[range]:

@@ -61,10 +61,10 @@ class Output:
         self._now = self._noise.copy()
         self._anchors: NDArray[np.intp] = np.empty(0, np.intp)
 
-    def answer(self, anchors: NDArray[np.intp], columns: Float32, image: int = 0) -> Float32:
+    def answer(self, anchors: NDArray[np.intp], columns: Float32, _image: int = 0) -> Float32:
         """Return an answer with these columns `(n, 4 + classes)`; valid until the next one."""
-        self._now[image, :, self._anchors] = self._noise[0, :, self._anchors]
-        self._now[image, :, anchors] = columns
+        self._now[0, :, self._anchors] = self._noise[0, :, self._anchors]
+        self._now[0, :, anchors] = columns
         self._anchors = anchors
         return self._now
 
