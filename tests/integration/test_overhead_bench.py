@@ -6,7 +6,6 @@ import asyncio
 import json
 import subprocess
 import sys
-from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,9 +39,7 @@ def test_everything_published_arrives() -> None:
     """The broker is sent a message for each result; words and the sending of them are counted apart."""
     arrived, spent = asyncio.run(published(20))
     assert arrived == 20
-    assert all(each.encode > 0 for each in spent)
-    # What an idle loop takes is subtracted, and now and then that is more, on a machine that others use too.
-    assert median(each.publish for each in spent) > 0
+    assert all(each.encode > 0 and each.publish > 0 for each in spent)
 
 
 async def published(results: int) -> tuple[int, list[Spent]]:
